@@ -1,0 +1,1 @@
+//! The rules of Tollgate money: pure, without clock, float, I/O or logging.

@@ -1,0 +1,1 @@
+//! Sans-I/O adapters: a unified request to bytes, bytes to events.

@@ -1,0 +1,1 @@
+//! Tollgate: an AI model gateway whose token accounting is exactly right.
