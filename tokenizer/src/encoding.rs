@@ -1,0 +1,91 @@
+//! The encodings that are built in, and the four verbs on them.
+
+use crate::bpe;
+use crate::split::{self, Pattern};
+use crate::stream::StreamCounter;
+use crate::vocabulary::{self, Vocabulary};
+
+/// A built-in encoding: a pattern that cuts text into pieces, and a vocabulary that encodes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    /// GPT-4o, 4.1, 4.5, 5 and the o series.
+    O200kBase,
+    /// The open-weight gpt-oss models. Ordinary text is encoded as in [`Encoding::O200kBase`].
+    O200kHarmony,
+    /// GPT-4, GPT-3.5 and the embedding models.
+    Cl100kBase,
+}
+
+impl Encoding {
+    /// Every built-in encoding.
+    pub const ALL: [Self; 3] = [Self::O200kBase, Self::O200kHarmony, Self::Cl100kBase];
+
+    /// The name the encoding is published under.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::O200kBase => "o200k_base",
+            Self::O200kHarmony => "o200k_harmony",
+            Self::Cl100kBase => "cl100k_base",
+        }
+    }
+
+    /// The encoding published under `name`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|encoding| encoding.name() == name)
+    }
+
+    /// How many tokens `text` comes to.
+    #[must_use]
+    pub fn count(self, text: &str) -> u64 {
+        self.count_up_to(text, u64::MAX).unwrap_or(u64::MAX)
+    }
+
+    /// How many tokens `text` comes to, or `None` as soon as that is known to exceed `limit`.
+    #[must_use]
+    pub fn count_up_to(self, text: &str, limit: u64) -> Option<u64> {
+        let (pattern, vocabulary) = (self.pattern(), self.vocabulary());
+        let (mut at, mut total) = (0, 0);
+        while at < text.len() {
+            let piece = split::next(pattern, text, at);
+            total += bpe::count(vocabulary, &text.as_bytes()[at..piece.end]);
+            if total > limit {
+                return None;
+            }
+            at = piece.end;
+        }
+        Some(total)
+    }
+
+    /// Appends the token ids of `text` to `out`.
+    pub fn encode(self, text: &str, out: &mut Vec<u32>) {
+        let (pattern, vocabulary) = (self.pattern(), self.vocabulary());
+        let mut at = 0;
+        while at < text.len() {
+            let piece = split::next(pattern, text, at);
+            bpe::encode(vocabulary, &text.as_bytes()[at..piece.end], out);
+            at = piece.end;
+        }
+    }
+
+    /// A counter to feed the text to in deltas.
+    #[must_use]
+    pub fn stream(self) -> StreamCounter {
+        StreamCounter::new(self)
+    }
+
+    pub(crate) const fn pattern(self) -> Pattern {
+        match self {
+            Self::O200kBase | Self::O200kHarmony => Pattern::O200k,
+            Self::Cl100kBase => Pattern::Cl100k,
+        }
+    }
+
+    pub(crate) fn vocabulary(self) -> &'static Vocabulary {
+        match self {
+            Self::O200kBase | Self::O200kHarmony => vocabulary::o200k(),
+            Self::Cl100kBase => vocabulary::cl100k(),
+        }
+    }
+}

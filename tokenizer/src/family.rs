@@ -1,0 +1,86 @@
+//! Which encoding a model's text is counted with, and how far that can be trusted.
+
+use crate::encoding::Encoding;
+
+/// How a model's text is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Family {
+    /// A short name: `gpt-4o`, `claude`, `other`.
+    pub name: &'static str,
+    /// The encoding to count with.
+    pub encoding: Encoding,
+    /// Whether the provider uses this very encoding; otherwise a count is an estimate.
+    pub exact: bool,
+    /// For an estimate: the model's tokens for 1,000 tokens of `encoding`, on the average.
+    pub per_mille: u32,
+}
+
+impl Family {
+    const fn exact(name: &'static str, encoding: Encoding) -> Self {
+        Self { name, encoding, exact: true, per_mille: 1000 }
+    }
+
+    const fn estimate(name: &'static str, per_mille: u32) -> Self {
+        Self { name, encoding: Encoding::O200kBase, exact: false, per_mille }
+    }
+
+    /// The count of a text: exact, or scaled by the family's average and rounded up.
+    #[must_use]
+    pub fn count(&self, text: &str) -> u64 {
+        self.scale(self.encoding.count(text))
+    }
+
+    /// Turns a count in `encoding` into the family's own.
+    #[must_use]
+    pub const fn scale(&self, tokens: u64) -> u64 {
+        if self.exact {
+            return tokens;
+        }
+        // In parts, so that no count can overflow.
+        let per_mille = self.per_mille as u64;
+        (tokens / 1000)
+            .saturating_mul(per_mille)
+            .saturating_add(((tokens % 1000) * per_mille).div_ceil(1000))
+    }
+}
+
+/// The family of a model name, with or without a provider's prefix and a date's suffix.
+#[must_use]
+pub fn family(model: &str) -> Family {
+    let lower = model.to_ascii_lowercase();
+    // `ft:gpt-4o:org:…` is a tuned model, `openai/gpt-4o` and `azure:gpt-4o` name a provider.
+    let tuned = lower.strip_prefix("ft:").map(|rest| rest.split(':').next().unwrap_or(rest));
+    let name = tuned.unwrap_or(&lower);
+    let name = name.rsplit('/').next().unwrap_or(name);
+    TABLE
+        .iter()
+        .find(|(prefix, _)| name.starts_with(prefix))
+        .or_else(|| {
+            let last = name.rsplit([':', '.']).next().unwrap_or(name);
+            TABLE.iter().find(|(prefix, _)| last.starts_with(prefix) || name.contains(prefix))
+        })
+        .map_or(OTHER, |(_, family)| *family)
+}
+
+const OTHER: Family = Family::estimate("other", 1150);
+
+/// The first prefix that fits decides.
+const TABLE: &[(&str, Family)] = &[
+    ("gpt-oss", Family::exact("gpt-oss", Encoding::O200kHarmony)),
+    ("gpt-4o", Family::exact("gpt-4o", Encoding::O200kBase)),
+    ("chatgpt-4o", Family::exact("gpt-4o", Encoding::O200kBase)),
+    ("gpt-4.1", Family::exact("gpt-4.1", Encoding::O200kBase)),
+    ("gpt-4.5", Family::exact("gpt-4.5", Encoding::O200kBase)),
+    ("gpt-5", Family::exact("gpt-5", Encoding::O200kBase)),
+    ("o1", Family::exact("o1", Encoding::O200kBase)),
+    ("o3", Family::exact("o3", Encoding::O200kBase)),
+    ("o4-mini", Family::exact("o4", Encoding::O200kBase)),
+    ("gpt-4", Family::exact("gpt-4", Encoding::Cl100kBase)),
+    ("gpt-3.5", Family::exact("gpt-3.5", Encoding::Cl100kBase)),
+    ("gpt-35", Family::exact("gpt-3.5", Encoding::Cl100kBase)),
+    ("text-embedding-3", Family::exact("embedding", Encoding::Cl100kBase)),
+    ("text-embedding-ada-002", Family::exact("embedding", Encoding::Cl100kBase)),
+    ("claude", Family::estimate("claude", 1220)),
+    ("gemini", Family::estimate("gemini", 1060)),
+    ("grok", Family::estimate("grok", 1100)),
+];
