@@ -95,10 +95,7 @@ impl Client {
         stream.set_nodelay(true)?;
         // A server that refuses early may close before it has read all: its answer still counts.
         if let Err(error) = stream.write_all(bytes).await
-            && !matches!(
-                error.kind(),
-                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
-            )
+            && !matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
         {
             return Err(error);
         }

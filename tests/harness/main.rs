@@ -7,7 +7,8 @@
 mod harness;
 
 use harness::client::Client;
-use harness::upstream::{Ended, Reply, Upstream};
+use harness::upstream::script::Reply;
+use harness::upstream::{Ended, Upstream};
 use serde_json::json;
 
 const CHAT: &str = "/v1/chat/completions";
@@ -21,7 +22,7 @@ async fn a_stream_produces_the_tokens_it_reports() {
     assert_eq!(response.status, 200);
     assert_eq!(response.content(), " the of and to in");
     assert_eq!(response.data().pop().unwrap(), "[DONE]");
-    let truth = upstream.by_key("k").pop().unwrap();
+    let truth = upstream.answered("k").await;
     assert_eq!(truth.produced, 5);
     assert_eq!(truth.reported.unwrap().completion, 5);
     assert_eq!(truth.reported.unwrap().prompt, 4);
@@ -40,7 +41,7 @@ async fn a_cut_comes_at_its_byte() {
         let mut exchange = client.open("POST", CHAT, body.to_string().as_bytes()).await.unwrap();
         exchange.until(usize::MAX).await.unwrap();
         assert_eq!(exchange.raw.len(), at);
-        let truth = upstream.by_key(&format!("cut{at}")).pop().unwrap();
+        let truth = upstream.answered(&format!("cut{at}")).await;
         assert_eq!(truth.ended, Ended::Cut);
         assert_eq!(truth.reported, None);
     }

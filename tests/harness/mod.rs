@@ -7,7 +7,6 @@ pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod upstream;
 
-use std::future::Future;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -28,10 +27,10 @@ pub(crate) fn env_count(name: &str, default: usize) -> usize {
 }
 
 /// Waits until `probe` gives a value; fails with `what` after `limit`.
-pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
+pub(crate) async fn eventually<T>(
     what: &str,
     limit: Duration,
-    mut probe: impl FnMut() -> F,
+    mut probe: impl AsyncFnMut() -> Option<T>,
 ) -> T {
     let start = Instant::now();
     loop {

@@ -7,18 +7,20 @@
 
 mod anthropic;
 mod openai;
-mod script;
+pub(crate) mod script;
 mod wire;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use super::eventually;
 pub(crate) use openai::Usage;
-pub(crate) use script::{Reply, Step};
+use script::Reply;
 use wire::{Connection, Request};
 
 /// A running provider; it stops when this is dropped.
@@ -97,6 +99,14 @@ impl Upstream {
     /// The requests whose directive has this key, in the order they came.
     pub(crate) fn by_key(&self, key: &str) -> Vec<Truth> {
         self.truths().into_iter().filter(|truth| truth.key == key).collect()
+    }
+
+    /// The last request with this key, once it is answered (or broken off).
+    pub(crate) async fn answered(&self, key: &str) -> Truth {
+        eventually("the provider ends its reply", Duration::from_secs(10), async || {
+            self.by_key(key).pop().filter(|truth| truth.ended != Ended::Open)
+        })
+        .await
     }
 
     pub(crate) fn last(&self) -> Truth {
@@ -181,7 +191,13 @@ async fn serve(mut connection: Connection, state: &State) {
     }
 }
 
-fn answer(state: &State, request: &Request, body: &Value, script: &script::Script, id: &str) -> Reply {
+fn answer(
+    state: &State,
+    request: &Request,
+    body: &Value,
+    script: &script::Script,
+    id: &str,
+) -> Reply {
     let failing = script.fail > 0 && state.seen_before(&script.key) < script.fail;
     let anthropic = request.path.starts_with("/v1/messages");
     if failing || (script.status != 200 && script.fail == 0) {

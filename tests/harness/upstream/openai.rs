@@ -297,7 +297,8 @@ pub(super) fn words(value: &Value) -> u64 {
             Value::String(text) => text.split_whitespace().count() as u64,
             Value::Array(items) => items.iter().map(count).sum(),
             Value::Object(fields) => {
-                let texts = fields.iter().filter(|(name, _)| matches!(name.as_str(), "content" | "text"));
+                let texts =
+                    fields.iter().filter(|(name, _)| matches!(name.as_str(), "content" | "text"));
                 texts.map(|(_, value)| count(value)).sum()
             }
             _ => 0,
@@ -322,7 +323,8 @@ pub(super) fn embeddings(body: &Value, script: &Script) -> Reply {
         Value::Array(tokens) => tokens.len() as u64,
         _ => 1,
     };
-    let tokens: u64 = script.prompt.unwrap_or_else(|| inputs.iter().map(|input| count(input)).sum());
+    let tokens: u64 =
+        script.prompt.unwrap_or_else(|| inputs.iter().map(|input| count(input)).sum());
     let dimensions = body["dimensions"].as_u64().unwrap_or(8);
     let row = |(index, _): (usize, &&Value)| {
         let floats: Vec<f32> =
@@ -349,7 +351,8 @@ fn base64(floats: &[f32]) -> String {
 }
 
 pub(super) fn models() -> Reply {
-    let model = |id: &str| json!({"id": id, "object": "model", "created": CREATED, "owned_by": "up"});
+    let model =
+        |id: &str| json!({"id": id, "object": "model", "created": CREATED, "owned_by": "up"});
     let list = json!({"object": "list", "data": [model("small"), model("large")]});
     Reply::whole(200, &list.to_string())
 }

@@ -74,13 +74,8 @@ pub(crate) struct Reply {
 impl Script {
     /// The directive in these bytes, or the defaults.
     pub(super) fn find(body: &[u8]) -> Self {
-        let mut script = Script {
-            tokens: 8,
-            status: 200,
-            done: true,
-            finish: true,
-            ..Script::default()
-        };
+        let mut script =
+            Script { tokens: 8, status: 200, done: true, finish: true, ..Script::default() };
         let text = String::from_utf8_lossy(body);
         let Some(directive) = text.split("@@").nth(1) else { return script };
         for word in directive.split_whitespace() {

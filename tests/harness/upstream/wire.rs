@@ -147,7 +147,7 @@ impl Connection {
 
     /// Writes up to the cut, where there is one in these bytes.
     async fn write(&mut self, bytes: &[u8], cut: Option<Cut>) -> Result<(), Stop> {
-        let at = cut.map(|Cut::Reset(at) | Cut::Fin(at) | Cut::Hang(at)| at);
+        let at = cut.map(|(Cut::Reset(at) | Cut::Fin(at) | Cut::Hang(at))| at);
         let room = at.map_or(bytes.len(), |at| at.saturating_sub(self.sent).min(bytes.len()));
         self.stream.write_all(&bytes[..room]).await.map_err(|_| Stop::PeerGone)?;
         self.sent += room;
