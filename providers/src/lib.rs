@@ -1,1 +1,22 @@
-//! Sans-I/O adapters: a unified request to bytes, bytes to events.
+//! Sans-I/O adapters between the wire dialects of model providers and one unified vocabulary.
+//!
+//! Nothing here opens a socket, reads a clock or knows a tenant. Bytes of a client go in and become a
+//! [`ChatRequest`]; a [`Provider`] makes of it the bytes for an upstream; the upstream's bytes become a
+//! [`Reply`] or, streamed, [`Frame`]s of [`Event`]s; a [`Dialect`] writes them for the client again.
+//!
+//! Reading order:
+//! - [`unified`]: the hub. Every dialect is translated to and from it, never to another dialect.
+//! - [`guard`]: what is refused before anything is parsed.
+//! - [`dialect`]: the client's side, one module a wire format.
+
+pub mod dialect;
+pub mod guard;
+pub mod unified;
+
+pub use dialect::{Dialect, EncodeOptions, StreamEncoder};
+pub use guard::{Bounds, guard};
+pub use unified::{
+    BadRequest, Block, Capability, ChatRequest, Choice, EmbeddingsReply, EmbeddingsRequest,
+    Encoded, ErrorKind, Event, Failure, FinishReason, Frame, FrameKind, Message, Next, Odd, Part,
+    Provider, ProviderError, Reply, Role, StreamDecoder, Target, Text, UsageReport, WireError,
+};

@@ -1,0 +1,113 @@
+//! The client's side: what a client writes to us and reads from us, one module a wire format.
+
+mod error;
+pub(crate) mod fields;
+pub(crate) mod json;
+pub(crate) mod openai_chat;
+mod openai_embeddings;
+
+use crate::Bounds;
+use crate::unified::{
+    BadRequest, ChatRequest, EmbeddingsRequest, Event, Reply, UsageReport, WireError,
+};
+
+/// A wire format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// OpenAI's chat completions.
+    OpenAiChat,
+    /// OpenAI's embeddings.
+    OpenAiEmbeddings,
+    /// Anthropic's messages.
+    AnthropicMessages,
+}
+
+/// What a reply is given where the provider did not say it.
+#[derive(Debug, Clone, Copy)]
+pub struct EncodeOptions<'o> {
+    /// The reply's id.
+    pub id: &'o str,
+    /// The model's name.
+    pub model: &'o str,
+    /// Seconds since the Unix epoch.
+    pub created: u64,
+    /// Whether the client asked for the usage chunk of a stream.
+    pub include_usage: bool,
+}
+
+/// Writes a stream for a client, whole frames at a time.
+pub trait StreamEncoder: Send {
+    /// Learns from an event that reached the client as its provider's own bytes, so that a later
+    /// frame of ours fits in.
+    fn observe(&mut self, event: &Event<'_>);
+
+    /// Appends the frames of an event; none where the dialect has no place for it.
+    fn encode(&mut self, event: &Event<'_>, out: &mut Vec<u8>);
+
+    /// Appends the usage frame with more members in its usage object, to a client that asked for it.
+    fn usage(
+        &mut self,
+        report: &UsageReport,
+        extra: &[(&'static str, serde_json::Value)],
+        out: &mut Vec<u8>,
+    );
+
+    /// Appends the frame that reports an error. Nothing follows it.
+    fn error(&mut self, error: &WireError, out: &mut Vec<u8>);
+}
+
+impl Dialect {
+    /// The name in logs and ledger rows.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Dialect::OpenAiChat => "openai_chat",
+            Dialect::OpenAiEmbeddings => "openai_embeddings",
+            Dialect::AnthropicMessages => "anthropic_messages",
+        }
+    }
+
+    /// Reads a chat request.
+    pub fn decode_chat<'a>(
+        self,
+        body: &'a [u8],
+        bounds: &Bounds,
+    ) -> Result<ChatRequest<'a>, BadRequest> {
+        match self {
+            Dialect::OpenAiChat => openai_chat::decode(body, bounds),
+            Dialect::OpenAiEmbeddings | Dialect::AnthropicMessages => Err(self.no_chat()),
+        }
+    }
+
+    /// Reads a request for embeddings.
+    pub fn decode_embeddings<'a>(
+        self,
+        body: &'a [u8],
+        bounds: &Bounds,
+    ) -> Result<EmbeddingsRequest<'a>, BadRequest> {
+        openai_embeddings::decode(body, bounds)
+    }
+
+    /// Writes a whole chat reply.
+    pub fn encode_reply(self, reply: &Reply<'_>, options: &EncodeOptions<'_>) -> Vec<u8> {
+        openai_chat::encode_reply(reply, options)
+    }
+
+    /// Writes a streamed chat reply.
+    pub fn encoder(self, options: &EncodeOptions<'_>) -> Box<dyn StreamEncoder> {
+        Box::new(openai_chat::Encoder::new(options))
+    }
+
+    /// Writes an error as the body of a response.
+    pub fn encode_error(self, error: &WireError) -> Vec<u8> {
+        let mut out = Vec::with_capacity(256);
+        match self {
+            Dialect::OpenAiChat | Dialect::OpenAiEmbeddings => error::openai(error, &mut out),
+            Dialect::AnthropicMessages => error::anthropic(error, &mut out),
+        }
+        out
+    }
+
+    fn no_chat(self) -> BadRequest {
+        BadRequest::whole(format!("the dialect {} has no chat requests", self.name()))
+    }
+}

@@ -1,0 +1,25 @@
+//! OpenAI's chat completions as a client writes and reads them.
+
+mod message;
+mod reply;
+mod request;
+mod stream;
+
+pub(crate) use message::WireMessage;
+pub(crate) use reply::encode_reply;
+pub(crate) use request::decode;
+pub(crate) use stream::Encoder;
+
+use crate::unified::FinishReason;
+
+/// The hub's reason in this dialect's words.
+pub(crate) fn finish_word<'f>(reason: &'f FinishReason<'_>) -> &'f str {
+    match reason {
+        FinishReason::Stop | FinishReason::StopSequence(_) | FinishReason::Pause => "stop",
+        FinishReason::Length => "length",
+        FinishReason::ToolCalls => "tool_calls",
+        FinishReason::FunctionCall => "function_call",
+        FinishReason::ContentFilter | FinishReason::Refusal => "content_filter",
+        FinishReason::Other(word) => word,
+    }
+}

@@ -1,0 +1,128 @@
+//! What a provider is: encode, decode, classify.
+
+use bytes::Bytes;
+use tollgate_accounting::Timestamp;
+
+use super::chat::ChatRequest;
+use super::embeddings::{EmbeddingsReply, EmbeddingsRequest};
+use super::error::{BadRequest, Failure, ProviderError};
+use super::event::Frame;
+use super::reply::Reply;
+use super::usage::UsageReport;
+use crate::dialect::Dialect;
+
+/// Looks up a response header by its lower-case name.
+pub type HeaderLookup<'h> = dyn Fn(&str) -> Option<String> + 'h;
+
+/// Where a request goes: one row of a plan.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'t> {
+    /// The model as the provider names it.
+    pub model: &'t str,
+    /// The cap on output tokens of each choice to be in force; `None` leaves the client's own.
+    pub max_output_tokens: Option<u64>,
+    /// Whether to ask the provider for a stream.
+    pub stream: bool,
+}
+
+/// A request in a provider's own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// The HTTP method.
+    pub method: &'static str,
+    /// The path behind the provider's base URL, with its query.
+    pub path: String,
+    /// Headers besides the credential.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// The fields of the request that this provider has no place for, by a written rule. To be told
+    /// to the client in a header.
+    pub dropped: Vec<String>,
+}
+
+/// How a provider takes its credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// `Authorization: Bearer <key>`.
+    Bearer,
+    /// A header of its own.
+    Header(&'static str),
+    /// None: the provider is in this process.
+    None,
+}
+
+/// What a provider can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Capability {
+    /// Chat completions.
+    Chat,
+    /// Embeddings.
+    Embeddings,
+}
+
+/// A provider: pure translation between the hub's words and its own.
+pub trait Provider: Send + Sync {
+    /// The provider's kind, as a configuration names it.
+    fn name(&self) -> &'static str;
+
+    /// The dialect of its chat wire. A client of the same dialect gets the very bytes.
+    fn dialect(&self) -> Dialect;
+
+    /// The address its paths are appended to, where it has one of its own.
+    fn base_url(&self) -> Option<&'static str>;
+
+    /// How it takes its credential.
+    fn auth(&self) -> Auth;
+
+    /// Whether it can be asked that at all.
+    fn can(&self, what: Capability) -> bool;
+
+    /// Writes a chat request.
+    fn encode_chat(&self, req: &ChatRequest<'_>, to: &Target<'_>) -> Result<Encoded, BadRequest>;
+
+    /// Writes a request for embeddings.
+    fn encode_embeddings(
+        &self,
+        req: &EmbeddingsRequest<'_>,
+        to: &Target<'_>,
+    ) -> Result<Encoded, BadRequest>;
+
+    /// Reads a whole chat reply that came with a 2xx status.
+    fn decode_reply<'b>(&self, body: &'b [u8]) -> Result<Reply<'b>, ProviderError>;
+
+    /// Reads a reply to a request for embeddings that came with a 2xx status.
+    fn decode_embeddings<'b>(&self, body: &'b [u8]) -> Result<EmbeddingsReply<'b>, ProviderError>;
+
+    /// Reads a streamed chat reply. No frame larger than `frame_cap` bytes is accepted.
+    fn decoder(&self, frame_cap: usize) -> Box<dyn StreamDecoder>;
+
+    /// Says what a response that is no success means, and what to do about it.
+    fn classify(
+        &self,
+        status: u16,
+        headers: &HeaderLookup<'_>,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Failure;
+}
+
+/// Reads a stream in whatever pieces it arrives.
+pub trait StreamDecoder: Send {
+    /// Takes the next piece. Call [`StreamDecoder::next`] until it gives nothing, then push again.
+    fn push(&mut self, chunk: Bytes);
+
+    /// Says that no piece follows. What is pending is still given by `next`, which then fails with
+    /// [`crate::ErrorKind::Truncated`] unless the stream had come to its end.
+    fn finish(&mut self);
+
+    /// The next whole frame; nothing where more bytes are needed or, after `finish`, all is read.
+    /// After an error it gives nothing more.
+    fn next(&mut self) -> Result<Option<Frame<'_>>, ProviderError>;
+
+    /// What the provider reported so far, merged.
+    fn usage(&self) -> &UsageReport;
+
+    /// Whether the stream came to its proper end.
+    fn ended(&self) -> bool;
+}

@@ -1,0 +1,115 @@
+//! What a provider said it used, made disjoint, with a note of everything odd about how it said it.
+
+use std::fmt;
+use std::ops::BitOr;
+
+use tollgate_accounting::Usage;
+
+/// No reply uses more tokens than this; a larger report is a defect, not a count.
+pub const MAX_COUNT: u64 = 1 << 32;
+
+/// A usage block as far as it was believable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct UsageReport {
+    /// The counts, disjoint. A class the provider did not (believably) report is missing, not zero.
+    pub usage: Usage,
+    /// What was odd about the report.
+    pub odd: Odd,
+}
+
+impl UsageReport {
+    /// Adds a later report of the same reply: per class the larger count, since reports are cumulative.
+    pub fn merge(&mut self, later: &UsageReport) {
+        if later.usage.is_empty() {
+            self.odd = self.odd | later.odd;
+            return;
+        }
+        let decreased = later
+            .usage
+            .iter()
+            .any(|(class, count)| self.usage.get(class).is_some_and(|before| count < before));
+        let odd = if decreased { Odd::DECREASED } else { Odd::NONE };
+        self.usage.merge_max(&later.usage);
+        self.odd = self.odd | later.odd | odd;
+    }
+}
+
+/// A set of oddities in a usage report. An odd report is still used as far as it is believable; the
+/// set travels with it so that the entry can say so.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Odd(u8);
+
+impl Odd {
+    /// Nothing odd.
+    pub const NONE: Odd = Odd(0);
+    /// A count was negative: taken as missing.
+    pub const NEGATIVE: Odd = Odd(1);
+    /// A count was beyond [`MAX_COUNT`] or not an integer: taken as missing.
+    pub const ABSURD: Odd = Odd(2);
+    /// A later report was smaller than an earlier one: the larger stands.
+    pub const DECREASED: Odd = Odd(4);
+    /// The parts of a total were more than the total: the total stands.
+    pub const INCONSISTENT: Odd = Odd(8);
+    /// A usage block was there but held no count that could be used.
+    pub const EMPTY: Odd = Odd(16);
+
+    const NAMES: [(Odd, &'static str); 5] = [
+        (Odd::NEGATIVE, "negative"),
+        (Odd::ABSURD, "absurd"),
+        (Odd::DECREASED, "decreased"),
+        (Odd::INCONSISTENT, "inconsistent"),
+        (Odd::EMPTY, "empty"),
+    ];
+
+    /// Whether nothing was odd.
+    pub fn is_none(self) -> bool {
+        self == Odd::NONE
+    }
+
+    /// Whether all of `other` is in the set.
+    pub fn has(self, other: Odd) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The names of what is in the set.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Odd::NAMES.into_iter().filter(move |(odd, _)| self.has(*odd)).map(|(_, name)| name)
+    }
+}
+
+impl BitOr for Odd {
+    type Output = Odd;
+    fn bitor(self, other: Odd) -> Odd {
+        Odd(self.0 | other.0)
+    }
+}
+
+impl fmt::Debug for Odd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.names()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_accounting::Class;
+
+    use super::*;
+
+    #[test]
+    fn a_decreasing_report_keeps_the_larger_count_and_says_so() {
+        let mut seen = UsageReport { usage: Usage::new().with(Class::Output, 9), odd: Odd::NONE };
+        seen.merge(&UsageReport { usage: Usage::new().with(Class::Output, 4), odd: Odd::NONE });
+        assert_eq!(seen.usage.get(Class::Output), Some(9));
+        assert_eq!(seen.odd.names().collect::<Vec<_>>(), ["decreased"]);
+    }
+
+    #[test]
+    fn an_empty_report_changes_no_count() {
+        let before = UsageReport { usage: Usage::new().with(Class::Output, 9), odd: Odd::NONE };
+        let mut seen = before;
+        seen.merge(&UsageReport { usage: Usage::new(), odd: Odd::NEGATIVE });
+        assert_eq!(seen.usage, before.usage);
+        assert!(seen.odd.has(Odd::NEGATIVE));
+    }
+}
