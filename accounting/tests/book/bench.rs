@@ -1,0 +1,106 @@
+//! A book at a workbench: short words for tests.
+
+use tollgate_accounting::{
+    AccountSpec, Amounts, Book, Facets, Held, HoldId, Money, Refusal, Settlement, Standing,
+    Timestamp, Totals,
+};
+
+pub(crate) struct Bench {
+    pub(crate) book: Book,
+    pub(crate) now: Timestamp,
+    pub(crate) facets: Facets<'static>,
+    pub(crate) patience: i64,
+}
+
+impl Bench {
+    /// A book with these accounts and limits in words, in UTC, on 2026-11-24 at 07:00.
+    pub(crate) fn new(accounts: &[(&str, &[&str])]) -> Bench {
+        let mut bench = Bench {
+            book: Book::new(),
+            now: Timestamp::from_micros(1_795_503_600_000_000),
+            facets: Facets { model: "gpt-5", endpoint: "chat", prompt: None },
+            patience: 600_000_000,
+        };
+        bench.configure(accounts);
+        bench
+    }
+
+    pub(crate) fn configure(&mut self, accounts: &[(&str, &[&str])]) {
+        self.book.configure(self.now, &specs(accounts)).unwrap();
+    }
+
+    pub(crate) fn hold(
+        &mut self,
+        id: u128,
+        account: &str,
+        ask: Amounts,
+    ) -> Result<Held, Box<Refusal>> {
+        let account = self.book.account(account).unwrap_or_else(stranger);
+        let deadline = self.now.saturating_plus(self.patience);
+        self.book.hold(self.now, HoldId(id), account, &self.facets, ask, deadline)
+    }
+
+    pub(crate) fn extend(&mut self, id: u128, more: Amounts) -> Result<(), Box<Refusal>> {
+        self.book.extend(self.now, HoldId(id), more)
+    }
+
+    pub(crate) fn settle(&mut self, id: u128, used: Amounts) -> Settlement {
+        self.book.settle(self.now, HoldId(id), used)
+    }
+
+    pub(crate) fn release(&mut self, id: u128) -> Settlement {
+        self.book.release(self.now, HoldId(id))
+    }
+
+    pub(crate) fn expire(&mut self) -> Vec<u128> {
+        self.book.expire(self.now).into_iter().map(|id| id.0).collect()
+    }
+
+    pub(crate) fn standing(&self, account: &str) -> Vec<Standing> {
+        self.book.standing(self.now, self.book.account(account).unwrap())
+    }
+
+    pub(crate) fn totals(&self, account: &str) -> Totals {
+        self.book.totals(self.book.account(account).unwrap())
+    }
+
+    pub(crate) fn later(&mut self, micros: i64) {
+        self.now = self.now.plus(micros).unwrap();
+    }
+
+    pub(crate) fn check(&self) {
+        self.book.check().unwrap();
+    }
+}
+
+pub(crate) fn specs(accounts: &[(&str, &[&str])]) -> Vec<AccountSpec> {
+    let spec = |(path, limits): &(&str, &[&str])| AccountSpec {
+        path: (*path).to_owned(),
+        zone: "UTC".to_owned(),
+        limits: limits.iter().map(|text| text.parse().unwrap()).collect(),
+    };
+    accounts.iter().map(spec).collect()
+}
+
+/// One request that reads so many tokens.
+pub(crate) fn tokens(input: u64) -> Amounts {
+    amounts(1, input, 0, 0)
+}
+
+pub(crate) fn amounts(requests: u64, input: u64, output: u64, nanos: i64) -> Amounts {
+    let cost = Money::from_nanos(nanos);
+    Amounts { requests, input_tokens: input, output_tokens: output, cost }
+}
+
+/// An account of another book with more accounts.
+fn stranger() -> tollgate_accounting::AccountId {
+    let mut book = Book::new();
+    let names: Vec<String> = (0..100).map(|n| format!("a{n}")).collect();
+    let specs = names.iter().map(|name| AccountSpec {
+        path: name.clone(),
+        zone: "UTC".to_owned(),
+        limits: Vec::new(),
+    });
+    book.configure(Timestamp::from_micros(0), &specs.collect::<Vec<_>>()).unwrap();
+    book.account("a99").unwrap()
+}

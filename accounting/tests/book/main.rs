@@ -1,0 +1,5 @@
+//! The book through its public face.
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail like tests")]
+
+mod admission;
+mod bench;
