@@ -1,18 +1,21 @@
 //! The rules of Tollgate money: pure, without clock, float, I/O or logging.
 //!
-//! Reading order: units first (`money`, `usage`, `time`), then what they cost (`price`), then what
-//! a limit is (`period`, `limit`), what it remembers (`state`), and the book that holds, settles
-//! and refuses (`book`, `refusal`).
+//! Reading order: units first (`money`, `usage`, `time`), then what they cost (`price`) and how
+//! that is booked (`charge`), then what a limit is (`period`, `limit`), what it remembers
+//! (`state`), and the book that holds, settles and refuses (`book`, `refusal`). `sizes` learns how
+//! much an adaptive hold asks for.
 //! Every operation is checked: what cannot be computed is a typed error and refuses the call;
 //! it never wraps, clamps or becomes zero.
 
 mod amounts;
 mod book;
+mod charge;
 mod limit;
 mod money;
 mod period;
 mod price;
 mod refusal;
+mod sizes;
 mod state;
 mod time;
 mod usage;
@@ -22,10 +25,12 @@ pub use book::{
     AccountId, AccountSpec, Balance, Book, ConfigureError, Held, HoldId, HoldView, Outcome,
     RestoredHold, Settlement, Standing, Unrestorable, Violation,
 };
+pub use charge::{BadCharge, Charge, Markup};
 pub use limit::{Algorithm, BadLimit, Facets, Filter, Limit, Metric, Mode, Window};
 pub use money::{BadAmount, Money, Overflow, Rounding, UnitPrice};
 pub use period::{Calendar, Period, Zone};
 pub use price::{CostLine, PriceCard, PriceError, Rates, Tier};
 pub use refusal::{Refusal, RefusalKind, Why};
+pub use sizes::OutputSizes;
 pub use time::{DAY, HOUR, MINUTE, SECOND, Timestamp};
 pub use usage::{Class, Provenance, Usage};

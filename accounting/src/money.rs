@@ -60,13 +60,20 @@ impl Money {
 
     /// Rounds pico-dollars to money.
     pub fn from_pico(pico: i128, rounding: Rounding) -> Result<Money, Overflow> {
-        let floor = pico.div_euclid(PICO_PER_NANO);
-        let rest = pico.rem_euclid(PICO_PER_NANO);
+        Money::from_fraction(pico, PICO_PER_NANO, rounding)
+    }
+
+    /// Rounds so many parts of a nano-dollar, of which `parts` make one.
+    pub(crate) fn from_fraction(
+        number: i128,
+        parts: i128,
+        rounding: Rounding,
+    ) -> Result<Money, Overflow> {
+        let floor = number.div_euclid(parts);
+        let rest = number.rem_euclid(parts);
         let up = match rounding {
             Rounding::Up => rest > 0,
-            Rounding::HalfEven => {
-                rest * 2 > PICO_PER_NANO || (rest * 2 == PICO_PER_NANO && floor % 2 != 0)
-            }
+            Rounding::HalfEven => rest * 2 > parts || (rest * 2 == parts && floor % 2 != 0),
         };
         i64::try_from(floor + i128::from(up)).map(Money).map_err(|_| Overflow)
     }
