@@ -1,0 +1,358 @@
+//! Everything that can be typed after `tollgate`. What cannot be right, a misspelt limit or date,
+//! is refused here with exit code 2, before anything is opened.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tollgate_accounting::{Limit, Zone};
+
+use super::{Exit, when::When};
+
+/// An AI model gateway whose token accounting is exactly right.
+#[derive(Debug, Parser)]
+#[command(name = "tollgate", bin_name = "tollgate", version, about, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 good, 1 something wrong was found, 2 asked wrongly.")]
+pub struct Cli {
+    /// What all commands share.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+impl Cli {
+    /// Reads the command line. The error is the text to show and how to exit: a request for help
+    /// is not a mistake.
+    pub fn read(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Cli, Refused> {
+        Cli::try_parse_from(arguments).map_err(|error| Refused {
+            exit: if error.use_stderr() { Exit::Misuse } else { Exit::Good },
+            plain: error.render().to_string(),
+            styled: error.render().ansi().to_string(),
+        })
+    }
+}
+
+/// A command line that leads to a text instead of a command.
+#[derive(Debug)]
+pub struct Refused {
+    /// [`Exit::Good`] where help or the version was asked for.
+    pub exit: Exit,
+    /// The text.
+    pub plain: String,
+    /// The same with colours.
+    pub styled: String,
+}
+
+/// What all commands share.
+#[derive(Args, Debug)]
+pub struct Global {
+    /// The configuration file [default: tollgate.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub color: Color,
+}
+
+impl Global {
+    /// The configuration file to read.
+    pub fn config(&self) -> &Path {
+        self.config.as_deref().unwrap_or(Path::new("tollgate.toml"))
+    }
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Try everything in one process: no file, no key, no network
+    Demo(DemoArgs),
+    /// Run the gateway; SIGHUP reloads the configuration, SIGTERM drains
+    Serve,
+    /// Find every mistake in the configuration at once
+    Check,
+    /// Create, list and revoke the keys that tenants call with
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// What was used and what it cost, from the ledger
+    Report(ReportArgs),
+    /// Look at single calls
+    #[command(subcommand)]
+    Request(RequestCommand),
+    /// Count the tokens of a text, or of a chat request in JSON
+    Count(CountArgs),
+    /// Verify the ledger: every sum and the chain of its rows
+    Audit(AuditArgs),
+}
+
+/// `tollgate demo`.
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    /// The port to serve on; 0 takes any that is free
+    #[arg(long, default_value_t = 8787)]
+    pub port: u16,
+    /// Keep the ledger in this folder instead of a temporary one
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
+    /// Stop after the sample calls
+    #[arg(long)]
+    pub exit_after_samples: bool,
+}
+
+/// `tollgate key`.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Create a key; it is shown this once and stored as a digest only
+    Create(KeyCreateArgs),
+    /// List keys, without their secrets
+    List(KeyListArgs),
+    /// Revoke a key; calls in flight end normally
+    Revoke(KeyRevokeArgs),
+}
+
+/// `tollgate key create`.
+#[derive(Args, Debug)]
+pub struct KeyCreateArgs {
+    /// The account it calls for: acme/search
+    #[arg(long)]
+    pub account: String,
+    /// A name for people
+    #[arg(long)]
+    pub name: Option<String>,
+    /// A limit of its own, "$5 per day"; can be given several times
+    #[arg(long = "limit", value_name = "LIMIT")]
+    pub limits: Vec<Limit>,
+    /// When it stops working: 2027-01-01, +30d
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub expires: Option<When>,
+}
+
+/// `tollgate key list`.
+#[derive(Args, Debug)]
+pub struct KeyListArgs {
+    /// Of this account and those below it only
+    #[arg(long)]
+    pub account: Option<String>,
+    /// Show revoked and expired keys too
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `tollgate key revoke`.
+#[derive(Args, Debug)]
+pub struct KeyRevokeArgs {
+    /// The key's id, as `key list` shows it
+    pub id: String,
+}
+
+/// `tollgate report`.
+#[derive(Args, Debug)]
+pub struct ReportArgs {
+    /// Of this account and those below it only
+    #[arg(long)]
+    pub account: Option<String>,
+    /// A row for each of these, in this order
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "account,model")]
+    pub by: Vec<By>,
+    /// From this time on: 2026-11-01, 2026-11-01T09:30:00Z, today, month, -7d
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub from: Option<When>,
+    /// Up to this time, not including it
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub to: Option<When>,
+    /// The zone of dates in --from and --to [default: the account's, else UTC]
+    #[arg(long, value_name = "ZONE", value_parser = zone)]
+    pub timezone: Option<String>,
+    /// How to print it [default: table]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+}
+
+/// What the rows of a report stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum By {
+    /// The account that was charged.
+    Account,
+    /// The model at the provider.
+    Model,
+    /// The model as it was asked for.
+    #[value(name = "asked_model")]
+    AskedModel,
+    /// The provider.
+    Provider,
+    /// The prompt template.
+    Prompt,
+    /// The key that called.
+    Key,
+    /// The tags that the caller gave.
+    Tag,
+    /// The operation.
+    Endpoint,
+    /// How the call ended.
+    Outcome,
+    /// The day (UTC).
+    Day,
+    /// The hour (UTC).
+    Hour,
+}
+
+impl By {
+    /// The column's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            By::Account => "account",
+            By::Model => "model",
+            By::AskedModel => "asked_model",
+            By::Provider => "provider",
+            By::Prompt => "prompt",
+            By::Key => "key",
+            By::Tag => "tag",
+            By::Endpoint => "endpoint",
+            By::Outcome => "outcome",
+            By::Day => "day",
+            By::Hour => "hour",
+        }
+    }
+}
+
+/// How a table is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// RFC 4180, with a header line.
+    Csv,
+    /// `{"rows":[{...}]}`, money as decimal strings.
+    Json,
+}
+
+impl Format {
+    /// What was asked for: a named format, else JSON where `--json` says so, else a table.
+    pub fn chosen(named: Option<Format>, global: &Global) -> Format {
+        named.unwrap_or(if global.json { Format::Json } else { Format::Table })
+    }
+}
+
+/// `tollgate request`.
+#[derive(Debug, Subcommand)]
+pub enum RequestCommand {
+    /// One call: its attempts, holds, counts, prices and the cost line by line
+    Show(RequestShowArgs),
+}
+
+/// `tollgate request show`.
+#[derive(Args, Debug)]
+pub struct RequestShowArgs {
+    /// The id that the response carried as x-request-id
+    pub id: String,
+}
+
+/// `tollgate count`.
+#[derive(Args, Debug)]
+pub struct CountArgs {
+    /// The model whose tokens are counted
+    #[arg(long)]
+    pub model: String,
+    /// The text or the JSON request; standard input if left out
+    pub file: Option<PathBuf>,
+}
+
+/// `tollgate audit`.
+#[derive(Args, Debug)]
+pub struct AuditArgs {}
+
+fn zone(name: &str) -> Result<String, String> {
+    match Zone::named(name) {
+        Some(_) => Ok(name.to_owned()),
+        None => Err("there is no such time zone; write it like Europe/Berlin".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn read(line: &str) -> Result<Cli, Refused> {
+        Cli::read(line.split(' ').map(|word| word.replace('_', " ").into()))
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_asked_wrongly_exits_2_and_what_asks_for_help_exits_0() {
+        let cases = [
+            ("tollgate", Exit::Misuse),
+            ("tollgate srve", Exit::Misuse),
+            ("tollgate demo --port 70000", Exit::Misuse),
+            ("tollgate report --by colour", Exit::Misuse),
+            ("tollgate report --from someday", Exit::Misuse),
+            ("tollgate report --timezone Mars/Olympus", Exit::Misuse),
+            ("tollgate report --format xml", Exit::Misuse),
+            ("tollgate key create", Exit::Misuse),
+            ("tollgate key create --account a --limit lots", Exit::Misuse),
+            ("tollgate request show", Exit::Misuse),
+            ("tollgate --help", Exit::Good),
+            ("tollgate report --help", Exit::Good),
+            ("tollgate --version", Exit::Good),
+        ];
+        for (line, exit) in cases {
+            match read(line) {
+                Ok(_) => panic!("accepted: {line}"),
+                Err(refused) => {
+                    assert_eq!(refused.exit, exit, "{line}");
+                    assert!(!refused.plain.contains('\u{1b}'), "{line}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn global_options_stand_before_or_after_the_command() {
+        for line in
+            ["tollgate --json --config a.toml check", "tollgate check --config a.toml --json"]
+        {
+            let cli = read(line).unwrap();
+            assert!(cli.global.json && cli.global.config() == Path::new("a.toml"), "{line}");
+        }
+        assert_eq!(read("tollgate serve").unwrap().global.config(), Path::new("tollgate.toml"));
+    }
+
+    #[test]
+    fn a_report_is_asked_for_in_a_few_words() {
+        let cli = read("tollgate report --by model,day --from -7d --to today --json").unwrap();
+        let Command::Report(report) = cli.command else { panic!("not a report") };
+        assert_eq!(report.by, [By::Model, By::Day]);
+        assert!(report.from.is_some() && report.to.is_some());
+        assert_eq!(Format::chosen(report.format, &cli.global), Format::Json);
+        assert_eq!(Format::chosen(Some(Format::Csv), &cli.global), Format::Csv);
+    }
+
+    #[test]
+    fn a_key_takes_limits_and_an_end() {
+        let line = "tollgate key create --account acme/ci --limit $5_per_day --limit \
+                    2_concurrent --expires +30d";
+        let Command::Key(KeyCommand::Create(create)) = read(line).unwrap().command else {
+            panic!("not key create")
+        };
+        assert_eq!((create.limits.len(), create.expires.is_some()), (2, true));
+    }
+}

@@ -1,0 +1,45 @@
+//! The command line's own part: what can be typed, and how answers look. Nothing here knows what
+//! an answer means; `main` asks the services and hands the result to [`Output`].
+
+mod args;
+mod csv;
+mod json;
+mod output;
+mod problems;
+mod progress;
+mod table;
+mod terminal;
+mod when;
+
+pub use args::{
+    AuditArgs, By, Cli, Color, Command, CountArgs, DemoArgs, Format, Global, KeyCommand,
+    KeyCreateArgs, KeyListArgs, KeyRevokeArgs, Refused, ReportArgs, RequestCommand,
+    RequestShowArgs,
+};
+pub use json::Json;
+pub use output::Output;
+pub use problems::CheckReport;
+pub use progress::Progress;
+pub use table::{Align, Cell, Column, Table};
+pub use when::{BadWhen, When};
+
+/// How a command ended, for scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It did what was asked, and found nothing wrong.
+    Good,
+    /// It found something wrong.
+    Found,
+    /// It was asked wrongly.
+    Misuse,
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> std::process::ExitCode {
+        std::process::ExitCode::from(match exit {
+            Exit::Good => 0,
+            Exit::Found => 1,
+            Exit::Misuse => 2,
+        })
+    }
+}

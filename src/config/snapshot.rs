@@ -1,0 +1,262 @@
+//! A configuration that was checked as a whole. It never changes: a reload builds another one, and
+//! calls in flight keep the one they began with.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use tollgate_accounting::{Limit, PriceCard, Rates, Timestamp};
+
+use super::{problem::Problem, secret::Secret};
+
+/// Everything the file says, checked.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Where to listen, and how much to take.
+    pub server: Server,
+    /// Where the ledger is.
+    pub storage: Storage,
+    /// By name.
+    pub providers: BTreeMap<String, Provider>,
+    /// What the file says about prices; it goes before any built-in price list.
+    pub prices: Prices,
+    /// What happens to a model that has no price.
+    pub unknown_price: UnknownPrice,
+    /// Aliases by the name that clients ask for.
+    pub models: BTreeMap<String, Alias>,
+    /// Every account; a parent stands before its children.
+    pub accounts: Vec<Account>,
+    /// Templates, if there are any.
+    pub prompts: Option<Prompts>,
+    /// What works, though probably not as meant.
+    pub warnings: Vec<Problem>,
+}
+
+/// The listeners.
+#[derive(Debug)]
+pub struct Server {
+    /// The data plane.
+    pub listen: SocketAddr,
+    /// The admin plane. There is none without its key.
+    pub admin: Option<Admin>,
+    /// A larger request body is refused.
+    pub max_body_bytes: usize,
+    /// How long calls in flight may go on after a shutdown was asked for.
+    pub drain: Duration,
+    /// Threads that serve; `None` is one a core.
+    pub workers: Option<usize>,
+}
+
+/// The admin plane.
+#[derive(Debug)]
+pub struct Admin {
+    /// Its own listener.
+    pub listen: SocketAddr,
+    /// What its callers show.
+    pub key: Secret,
+}
+
+/// The ledger's place on disk.
+#[derive(Debug)]
+pub struct Storage {
+    /// The database file.
+    pub path: PathBuf,
+    /// What an acknowledged row survives.
+    pub durability: Durability,
+}
+
+/// What an acknowledged row survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The death of the process.
+    Process,
+    /// A power cut: every commit waits for the disk.
+    Power,
+}
+
+/// A place that serves models.
+#[derive(Debug)]
+pub struct Provider {
+    /// What the file calls it.
+    pub name: String,
+    /// How to speak to it: a name that [`tollgate_providers::provider`] knows.
+    pub kind: &'static str,
+    /// Where it is; `None` is the kind's own address. No slash at the end.
+    pub base_url: Option<String>,
+    /// Its keys, taken in turn.
+    pub api_keys: Vec<Secret>,
+    /// What it serves; empty where the built-in catalogue is to be trusted.
+    pub models: Vec<String>,
+    /// To reach it, TLS included.
+    pub connect_timeout: Duration,
+    /// From the request sent to the first byte of the reply.
+    pub first_byte_timeout: Duration,
+    /// Between two pieces of a reply.
+    pub idle_timeout: Duration,
+    /// What to do with a reply whose client left.
+    pub on_client_gone: OnClientGone,
+    /// Tries after the first at this provider, before the next target's turn.
+    pub max_retries: u32,
+}
+
+/// What to do with a reply whose client left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnClientGone {
+    /// Stop reading; settle what was counted.
+    Cancel,
+    /// Read on for a bounded time, to learn what the provider reports.
+    Drain,
+}
+
+/// What happens to a model that has no price. Never: nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownPrice {
+    /// The call is refused.
+    Refuse,
+    /// The call is charged at these rates.
+    Ceiling(Rates),
+}
+
+/// Price cards by provider and model, each list ascending by the instant it holds from.
+#[derive(Debug, Default)]
+pub struct Prices(pub(super) BTreeMap<String, BTreeMap<String, Vec<PriceCard>>>);
+
+impl Prices {
+    /// The card that holds at an instant.
+    pub fn at(&self, provider: &str, model: &str, now: Timestamp) -> Option<&PriceCard> {
+        let cards = self.0.get(provider)?.get(model)?;
+        cards.iter().rev().find(|card| card.effective_from <= now)
+    }
+
+    /// Whether there is any card for a model.
+    pub fn has(&self, provider: &str, model: &str) -> bool {
+        self.0.get(provider).is_some_and(|models| models.contains_key(model))
+    }
+
+    /// Every provider, model and card.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &PriceCard)> {
+        self.0.iter().flat_map(|(provider, models)| {
+            models.iter().flat_map(move |(model, cards)| {
+                cards.iter().map(move |card| (provider.as_str(), model.as_str(), card))
+            })
+        })
+    }
+}
+
+/// A name that clients ask for.
+#[derive(Debug)]
+pub struct Alias {
+    /// The name.
+    pub name: String,
+    /// How a target is chosen.
+    pub route: Route,
+    /// What it can become; never empty.
+    pub targets: Vec<Target>,
+    /// The output cap of a call that asks for none, and the most that a call may ask for.
+    pub max_output_tokens: Option<u64>,
+}
+
+/// How an alias chooses among its targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// The least expensive for this very call.
+    Cheapest,
+    /// The one that has answered soonest lately.
+    Fastest,
+    /// By weight.
+    Weighted,
+    /// As written: the next one only when the one before fails.
+    Ordered,
+}
+
+/// A model at a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// A name in [`Snapshot::providers`].
+    pub provider: String,
+    /// As the provider calls it.
+    pub model: String,
+    /// Its share under [`Route::Weighted`].
+    pub weight: u32,
+}
+
+/// A node in the tree of tenants.
+#[derive(Debug)]
+pub struct Account {
+    /// `acme/search`: the parent is everything before the last slash.
+    pub path: String,
+    /// For people.
+    pub name: Option<String>,
+    /// The IANA zone of its calendar periods; a child has its parent's unless it says otherwise.
+    pub timezone: String,
+    /// Its own limits; its parents' apply as well.
+    pub limits: Vec<Limit>,
+    /// How much a call reserves; a child does as its parent unless it says otherwise.
+    pub holds: Holds,
+    /// What may be asked for; never more than the parent's.
+    pub models: AllowedModels,
+}
+
+/// How much a call reserves before it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// What such calls usually take, extended while the reply streams.
+    Adaptive,
+    /// The most it can take.
+    Strict,
+}
+
+/// What an account may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllowedModels {
+    /// Anything there is.
+    All,
+    /// Names, or beginnings of names that end in `*`: `fast`, `openai/gpt-4o`, `local/*`.
+    Only(Vec<String>),
+}
+
+impl AllowedModels {
+    /// Whether a name may be asked for. An alias is allowed by its own name, a model at a provider
+    /// as `provider/model`.
+    pub fn allows(&self, name: &str) -> bool {
+        match self {
+            AllowedModels::All => true,
+            AllowedModels::Only(patterns) => patterns.iter().any(|p| covers(p, name)),
+        }
+    }
+}
+
+/// Whether a pattern covers a name, or all that another pattern covers.
+pub(super) fn covers(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => pattern == name,
+    }
+}
+
+/// Templates on disk.
+#[derive(Debug)]
+pub struct Prompts {
+    /// Their folder.
+    pub dir: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_allowed_list_takes_whole_names_and_beginnings() {
+        let only = AllowedModels::Only(vec!["fast".to_owned(), "local/*".to_owned()]);
+        let cases = [
+            ("fast", true),
+            ("faster", false),
+            ("local/small-1", true),
+            ("local", false),
+            ("openai/gpt-4o", false),
+            ("", false),
+        ];
+        for (name, allowed) in cases {
+            assert_eq!(only.allows(name), allowed, "{name}");
+        }
+        assert!(AllowedModels::All.allows("anything"));
+    }
+}
