@@ -54,6 +54,16 @@ impl Gateway {
         std::fs::write(self.config(), file).unwrap();
     }
 
+    /// Adds a line to the `[server]` table.
+    pub(crate) fn set_server(&self, line: &str) {
+        let file = std::fs::read_to_string(self.config()).unwrap();
+        std::fs::write(
+            self.config(),
+            file.replacen("[server]\n", &format!("[server]\n{line}\n"), 1),
+        )
+        .unwrap();
+    }
+
     /// Starts the process and waits until it has printed where it listens.
     pub(crate) fn up(&mut self) {
         assert!(self.child.is_none(), "it runs already");

@@ -5,6 +5,7 @@
 
 pub(crate) mod client;
 pub(crate) mod gateway;
+pub(crate) mod stage;
 pub(crate) mod upstream;
 
 use std::path::PathBuf;

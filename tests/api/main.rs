@@ -1,0 +1,18 @@
+//! The gateway over its sockets: who may call, what is refused and how, what is forwarded, how a
+//! reply is relayed, and what the figures say afterwards.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where by panicking")]
+#![expect(clippy::panic, reason = "a test that cannot go on says why by panicking")]
+
+#[path = "../harness/mod.rs"]
+#[expect(dead_code, reason = "each kind of test uses its part of the harness")]
+mod harness;
+
+mod admin;
+mod anthropic;
+mod callers;
+mod forwarding;
+mod input;
+mod limits;
+mod odd_usage;
+mod reports;
+mod streams;

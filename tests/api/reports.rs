@@ -1,0 +1,125 @@
+//! The figures: reports, single calls and a tenant's own view are sums of the same rows.
+
+use serde_json::{Value, json};
+
+use crate::harness::stage::{CHAT, EMBEDDINGS, Stage, chat, streamed};
+
+const ACCOUNTS: &str = "[accounts.acme]\nlimits = [\"$1000 per month\"]\n\n[accounts.acme.search]\n\n\
+    [accounts.beta]\nlimits = [\"$1000 per month\"]\n";
+
+/// A stage with a few calls of two tenants, all settled.
+async fn used() -> Stage {
+    let stage = Stage::new(ACCOUNTS).await;
+    let (search, beta) = (stage.gateway.client("acme/search"), stage.gateway.client("beta"));
+    for number in 1..=3 {
+        let say = format!("@@tokens={} prompt=50 cached=10@@", number * 10);
+        assert_eq!(search.post(CHAT, &chat(&say)).await.status, 200);
+        assert_eq!(search.post(CHAT, &streamed(&say)).await.status, 200);
+    }
+    let mut large = chat("@@tokens=7 prompt=20@@");
+    large["model"] = json!("large");
+    assert_eq!(beta.post(CHAT, &large).await.status, 200);
+    let embed = json!({"model": "embed", "input": "one two three"});
+    assert_eq!(beta.post(EMBEDDINGS, &embed).await.status, 200);
+    stage.nothing_held().await;
+    stage
+}
+
+fn sum(rows: &Value, field: &str) -> u64 {
+    let rows = rows["rows"].as_array().unwrap();
+    rows.iter().map(|row| row[field].as_u64().unwrap_or_else(|| panic!("{field} in {row}"))).sum()
+}
+
+/// Nano-dollars of decimal dollars.
+fn nanos(dollars: &Value) -> i64 {
+    let text = dollars.as_str().unwrap_or_else(|| panic!("money is a string: {dollars}"));
+    let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
+    format!("{whole}{rest:0<9}").parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_report_is_the_sum_of_what_the_provider_reported() {
+    let stage = used().await;
+    let truths = stage.upstream.truths();
+    let reported: Vec<_> = truths.iter().filter_map(|truth| truth.reported).collect();
+    for by in ["account", "model", "account,model", "provider", "day", "hour", "key"] {
+        let report = stage.gateway.run_json(&["report", "--by", by, "--format", "json"]);
+        assert_eq!(sum(&report, "requests"), 8, "by {by}");
+        assert_eq!(sum(&report, "input_tokens"), reported.iter().map(|u| u.prompt).sum::<u64>());
+        assert_eq!(
+            sum(&report, "output_tokens"),
+            reported.iter().map(|u| u.completion).sum::<u64>()
+        );
+        assert_eq!(
+            sum(&report, "cache_read_tokens"),
+            reported.iter().map(|u| u.cached).sum::<u64>()
+        );
+        let charged: i64 =
+            report["rows"].as_array().unwrap().iter().map(|row| nanos(&row["charged_usd"])).sum();
+        // small: 6 calls; large: one; embed: three tokens.
+        let small = 6 * (40 * 1_000 + 10 * 100) + 2 * (10 + 20 + 30) * 2_000;
+        let large = 20 * 10_000 + 7 * 20_000;
+        assert_eq!(charged, small + large + 3 * 20, "by {by}");
+    }
+}
+
+#[tokio::test]
+async fn a_report_of_an_account_has_its_teams_and_nobody_else() {
+    let stage = used().await;
+    let report =
+        stage.gateway.run_json(&["report", "--account", "acme", "--by", "account", "--json"]);
+    assert_eq!(sum(&report, "requests"), 6, "{report}");
+    let csv = stage.gateway.run(&["report", "--by", "account", "--format", "csv"]);
+    let csv = String::from_utf8(csv.stdout).unwrap();
+    assert_eq!(csv.trim().lines().count(), 3, "{csv}");
+    let header = csv.lines().next().unwrap();
+    for column in ["account", "requests", "input_tokens", "output_tokens", "charged_usd"] {
+        assert!(header.split(',').any(|name| name == column), "{header}");
+    }
+    let table = stage.gateway.run(&["report", "--by", "account"]);
+    assert!(String::from_utf8(table.stdout).unwrap().contains("acme/search"));
+}
+
+#[tokio::test]
+async fn one_call_can_be_looked_at_line_by_line() {
+    let stage = used().await;
+    let answer =
+        stage.gateway.client("beta").post(CHAT, &chat("@@tokens=3 prompt=9 cached=4@@")).await;
+    let id = answer.header("x-request-id").unwrap().to_owned();
+    stage.row_of(&id).await;
+    let shown = stage.gateway.run_json(&["request", "show", &id, "--json"]);
+    assert_eq!(shown["account"], "beta", "{shown}");
+    assert_eq!(shown["attempts"].as_array().unwrap().len(), 1, "{shown}");
+    let lines = shown["lines"].as_array().unwrap_or_else(|| panic!("no lines in {shown}"));
+    let line = |class: &str| {
+        let found = lines.iter().find(|line| line["class"] == class);
+        found.unwrap_or_else(|| panic!("no {class} in {shown}"))["quantity"].clone()
+    };
+    assert_eq!([line("input"), line("cache_read"), line("output")], [json!(5), json!(4), json!(3)]);
+    assert_eq!(nanos(&shown["charged_usd"]), 5 * 1_000 + 4 * 100 + 3 * 2_000);
+    let unknown = stage.gateway.run(&["request", "show", "no-such-call"]);
+    assert_eq!(unknown.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_tenant_reads_its_own_figures_and_no_one_elses() {
+    let stage = used().await;
+    let (search, beta) = (stage.gateway.client("acme/search"), stage.gateway.client("beta"));
+    let costs = |body: &Value| -> Value {
+        let buckets = body["data"].as_array().unwrap();
+        let results = buckets.iter().flat_map(|bucket| bucket["results"].as_array().unwrap());
+        results.map(|result| result["amount"]["value"].clone()).collect()
+    };
+    let search_costs = search.get("/v1/organization/costs?start_time=1").await;
+    assert_eq!(search_costs.status, 200, "{}", search_costs.text());
+    let beta_costs = beta.get("/v1/organization/costs?start_time=1").await;
+    assert_ne!(costs(&search_costs.json()), costs(&beta_costs.json()));
+    let answer = search.post(CHAT, &chat("hi")).await;
+    let path = format!("/v1/usage/{}", answer.header("x-request-id").unwrap());
+    stage.row(&answer).await;
+    assert_eq!(search.get(&path).await.status, 200);
+    assert_eq!(beta.get(&path).await.status, 404);
+    let budgets = search.get("/v1/budgets").await;
+    assert_eq!(budgets.status, 200);
+    assert!(!budgets.text().contains("beta"), "{}", budgets.text());
+}
