@@ -1,8 +1,6 @@
 //! The Unicode classes the patterns speak of, pinned to the version the references use.
 
-use std::sync::LazyLock;
-
-/// What a pattern can tell apart about a code point.
+/// What a pattern can tell apart about a code point. The build script knows this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Class {
@@ -24,31 +22,22 @@ pub(crate) enum Class {
     Newline,
 }
 
-/// The class of a code point.
-pub(crate) fn of(point: char) -> Class {
-    static TABLE: LazyLock<Vec<Class>> = LazyLock::new(table);
-    TABLE.get(point as usize).copied().unwrap_or(Class::Other)
-}
+static BLOCKS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/classes.1"));
+static CLASSES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/classes.2"));
 
-fn table() -> Vec<Class> {
-    let mut table = vec![Class::Other; 0x11_0000];
-    for line in include_str!("../data/classes.ranges").lines() {
-        let mut words = line.split(' ');
-        let mut number = || words.next().and_then(|word| usize::from_str_radix(word, 16).ok());
-        let (Some(first), Some(last)) = (number(), number()) else { continue };
-        let class = match words.next() {
-            Some("u") => Class::Upper,
-            Some("l") => Class::Lower,
-            Some("o") => Class::Uncased,
-            Some("m") => Class::Mark,
-            Some("n") => Class::Number,
-            Some("s") => Class::Space,
-            Some("r") => Class::Newline,
-            _ => Class::Other,
-        };
-        if let Some(range) = table.get_mut(first..=last) {
-            range.fill(class);
-        }
+/// The class of a code point.
+#[inline]
+pub(crate) fn of(point: char) -> Class {
+    let point = point as usize;
+    let block = BLOCKS.get(point >> 8).copied().unwrap_or(0);
+    match CLASSES.get(usize::from(block) << 8 | (point & 0xff)) {
+        Some(1) => Class::Upper,
+        Some(2) => Class::Lower,
+        Some(3) => Class::Uncased,
+        Some(4) => Class::Mark,
+        Some(5) => Class::Number,
+        Some(6) => Class::Space,
+        Some(7) => Class::Newline,
+        _ => Class::Other,
     }
-    table
 }

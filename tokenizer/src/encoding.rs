@@ -1,7 +1,7 @@
 //! The encodings that are built in, and the four verbs on them.
 
-use crate::bpe;
-use crate::split::{self, Pattern};
+use crate::count::{self, Collector, Counter};
+use crate::split::Pattern;
 use crate::stream::StreamCounter;
 use crate::vocabulary::{self, Vocabulary};
 
@@ -45,28 +45,14 @@ impl Encoding {
     /// How many tokens `text` comes to, or `None` as soon as that is known to exceed `limit`.
     #[must_use]
     pub fn count_up_to(self, text: &str, limit: u64) -> Option<u64> {
-        let (pattern, vocabulary) = (self.pattern(), self.vocabulary());
-        let (mut at, mut total) = (0, 0);
-        while at < text.len() {
-            let piece = split::next(pattern, text, at);
-            total += bpe::count(vocabulary, &text.as_bytes()[at..piece.end]);
-            if total > limit {
-                return None;
-            }
-            at = piece.end;
-        }
-        Some(total)
+        let mut counter = Counter { total: 0, limit };
+        count::walk(self.pattern(), self.vocabulary(), text, &mut counter);
+        (counter.total <= limit).then_some(counter.total)
     }
 
     /// Appends the token ids of `text` to `out`.
     pub fn encode(self, text: &str, out: &mut Vec<u32>) {
-        let (pattern, vocabulary) = (self.pattern(), self.vocabulary());
-        let mut at = 0;
-        while at < text.len() {
-            let piece = split::next(pattern, text, at);
-            bpe::encode(vocabulary, &text.as_bytes()[at..piece.end], out);
-            at = piece.end;
-        }
+        count::walk(self.pattern(), self.vocabulary(), text, &mut Collector(out));
     }
 
     /// A counter to feed the text to in deltas.
@@ -84,8 +70,8 @@ impl Encoding {
 
     pub(crate) fn vocabulary(self) -> &'static Vocabulary {
         match self {
-            Self::O200kBase | Self::O200kHarmony => vocabulary::o200k(),
-            Self::Cl100kBase => vocabulary::cl100k(),
+            Self::O200kBase | Self::O200kHarmony => &vocabulary::O200K,
+            Self::Cl100kBase => &vocabulary::CL100K,
         }
     }
 }

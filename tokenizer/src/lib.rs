@@ -12,8 +12,10 @@
 mod bpe;
 mod chat;
 mod classes;
+mod count;
 mod encoding;
 mod family;
+mod hash;
 mod split;
 mod stream;
 mod vocabulary;

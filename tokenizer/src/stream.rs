@@ -1,7 +1,9 @@
 //! Counts a text that arrives in deltas.
 
+use crate::bpe::Scratch;
+use crate::count::{self, Counter};
 use crate::encoding::Encoding;
-use crate::{bpe, split};
+use crate::split;
 
 /// The exact count of everything pushed so far, however it was cut into deltas.
 ///
@@ -23,11 +25,19 @@ impl StreamCounter {
     /// Appends `delta` and returns the count of all the text so far.
     pub fn push(&mut self, delta: &str) -> u64 {
         self.tail.push_str(delta);
+        let mut scratch = Scratch::new();
         let (pattern, vocabulary) = (self.encoding.pattern(), self.encoding.vocabulary());
         let (mut at, mut kept, mut open, mut pending) = (0, 0, false, 0);
         while at < self.tail.len() {
             let piece = split::next(pattern, &self.tail, at);
-            let tokens = bpe::count(vocabulary, &self.tail.as_bytes()[at..piece.end]);
+            let mut counter = Counter { total: 0, limit: u64::MAX };
+            count::piece(
+                vocabulary,
+                &self.tail.as_bytes()[at..piece.end],
+                &mut scratch,
+                &mut counter,
+            );
+            let tokens = counter.total;
             open |= piece.open;
             at = piece.end;
             if open {

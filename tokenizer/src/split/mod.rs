@@ -1,9 +1,12 @@
 //! Cuts text into the pieces that are encoded on their own, as the encodings' patterns do.
 
+pub(crate) mod block;
+pub(crate) mod masks;
 mod scalar;
 
 /// Which published pattern cuts the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum Pattern {
     O200k,
     Cl100k,
