@@ -47,6 +47,9 @@ sed "s#@WORK@#$work#" "$here/nginx.conf" >"$work/nginx.conf"
 sed "s#@WORK@#$work#" "$here/gateway.toml" >"$work/gateway.toml"
 "$tool" body whole >"$work/whole.json"
 "$tool" body stream >"$work/stream.json"
+"$tool" body long >"$work/long.json"
+# Each open stream takes two descriptors of what stands between.
+ulimit -n "$(ulimit -Hn)"
 rows=$work/rows
 : >"$rows"
 export TOLLGATE_ADMIN_KEY=overhead-admin-key-0123456789abcdef UP_KEY=sk-overhead
@@ -103,5 +106,8 @@ for round in $(seq "$rounds"); do
   for subject in nginx tollgate nginx; do
     drive "$subject" stream-256 stream --conns 256 --warmup 2
   done
+done
+for subject in nginx tollgate; do
+  drive "$subject" open-9000 long --conns 9000 --warmup 8 --secs 2
 done
 "$tool" table "$rows"

@@ -36,9 +36,9 @@ async fn load(options: Options) -> Outcome<String> {
     let options = Rc::new(options);
     let due = (options.rate > 0.0).then(|| pace(&options));
     for at in 0..options.conns {
-        // Streams start spread over a second, or all their chunks would fall together.
-        let wait = if due.is_some() { 0 } else { 1_000 * at as u64 / options.conns as u64 };
-        let wait = Duration::from_millis(wait.min((options.warmup * 500.0) as u64));
+        // Spread over half the warm-up, or all the streams' chunks would fall together.
+        let spread = if due.is_some() { 0.0 } else { options.warmup / 2.0 };
+        let wait = Duration::from_secs_f64(spread * at as f64 / options.conns as f64);
         let (options, tally, due) = (Rc::clone(&options), Rc::clone(&tally), due.clone());
         tokio::task::spawn_local(async move {
             sleep(wait).await;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! overhead upstream ADDRESS
-//! overhead body whole|stream                      a request with a 1 KiB prompt, on standard output
+//! overhead body whole|stream|long                 a request with a 1 KiB prompt, on standard output
 //! overhead drive  --url U --body FILE [--key K] [--conns N] [--secs S] [--warmup S] [--rate R] [--pid P]
 //! overhead cold   --url U --body FILE [--key K] [--log FILE] -- COMMAND ARGS...
 //! overhead table  ROWS                            Markdown from what run.sh collected
@@ -55,7 +55,7 @@ fn run(words: &[String]) -> Outcome<String> {
     let first = || rest.first().ok_or(format!("{verb} needs an argument"));
     match verb.as_str() {
         "upstream" => upstream::serve(first()?),
-        "body" => Ok(body(first()? == "stream")),
+        "body" => body(first()?),
         "drive" => drive::run(Options::read(rest)?),
         "cold" => cold::run(&Options::read(rest)?),
         "table" => table::print(first()?),
@@ -123,7 +123,7 @@ fn request(url: &str, key: Option<&String>, body: &[u8]) -> Outcome<(SocketAddr,
 }
 
 /// A chat request with a prompt of 1 KiB.
-fn body(stream: bool) -> String {
+fn body(kind: &str) -> Outcome<String> {
     const WORDS: [&str; 8] = ["the", "of", "and", "to", "in", "is", "for", "that"];
     let mut prompt = String::new();
     for word in (0..).map(|at| WORDS[at * 5 % WORDS.len()]) {
@@ -134,11 +134,16 @@ fn body(stream: bool) -> String {
         prompt.push(' ');
     }
     prompt.truncate(1024);
-    let streaming =
-        if stream { ",\"stream\":true,\"stream_options\":{\"include_usage\":true}" } else { "" };
-    format!(
+    let stream = ",\"stream\":true,\"stream_options\":{\"include_usage\":true}";
+    let more = match kind {
+        "whole" => String::new(),
+        "stream" => stream.to_owned(),
+        "long" => format!("{stream},\"user\":\"long\""),
+        _ => return Err(format!("no such body: {kind}")),
+    };
+    Ok(format!(
         "{{\"model\":\"gpt-4o-mini\",\"messages\":[{{\"role\":\"system\",\"content\":\"You are a \
          helpful assistant.\"}},{{\"role\":\"user\",\"content\":\"{prompt}\"}}],\
-         \"temperature\":0.7,\"max_tokens\":512{streaming}}}"
-    )
+         \"temperature\":0.7,\"max_tokens\":512{more}}}"
+    ))
 }

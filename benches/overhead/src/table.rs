@@ -27,6 +27,7 @@ pub fn print(path: &str) -> Outcome<String> {
         ("p50 to a stream's first chunk", "stream-256", "first_p50_us", " µs"),
         ("p99 to a stream's first chunk", "stream-256", "first_p99_us", " µs"),
         ("resident after the load", "stream-256", "rss_kib", " KiB"),
+        ("resident with 9,000 open streams", "open-9000", "rss_kib", " KiB"),
         ("resident when idle", "cold", "idle_kib", " KiB"),
         ("from exec to the first answer", "cold", "start_ms", " ms"),
         ("calls that failed", "all", "bad", ""),

@@ -1,4 +1,4 @@
-//! A provider that costs as little as one can: fixed bytes, at once or one chunk every 10 ms.
+//! A provider that costs as little as one can: fixed bytes, at once or chunk by chunk.
 
 use std::io;
 use std::time::Duration;
@@ -9,10 +9,12 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::Outcome;
 
-/// Tokens of a whole answer, chunks of a streamed one, and the time between chunks.
+/// Tokens of a whole answer, chunks of a streamed one, and the time between chunks; a long one is
+/// to be held open rather than read.
 const TOKENS: usize = 200;
 const CHUNKS: usize = 100;
 const PACE: Duration = Duration::from_millis(10);
+const LONG_PACE: Duration = Duration::from_secs(5);
 const WORDS: [&str; 8] = [" the", " of", " and", " to", " in", " is", " for", " that"];
 
 struct Answers {
@@ -47,10 +49,12 @@ async fn connection(mut stream: TcpStream, answers: &'static Answers) -> io::Res
                 return Ok(());
             }
         };
-        let streamed = has(&buffer[..end], b"\"stream\":true");
+        let request = &buffer[..end];
+        let streamed = has(request, b"\"stream\":true");
+        let pace = if has(request, b"\"user\":\"long\"") { LONG_PACE } else { PACE };
         buffer.drain(..end);
         match streamed {
-            true => answers.stream(&mut stream).await?,
+            true => answers.stream(&mut stream, pace).await?,
             false => stream.write_all(&answers.whole).await?,
         }
     }
@@ -99,12 +103,12 @@ impl Answers {
         }
     }
 
-    async fn stream(&self, stream: &mut TcpStream) -> io::Result<()> {
+    async fn stream(&self, stream: &mut TcpStream, pace: Duration) -> io::Result<()> {
         stream.write_all(&self.head).await?;
         let mut due = Instant::now();
         for chunk in &self.chunks {
             stream.write_all(chunk).await?;
-            due += PACE;
+            due += pace;
             sleep_until(due).await;
         }
         stream.write_all(&self.tail).await
