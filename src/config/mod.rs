@@ -38,7 +38,7 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Snapsho
     let file_name = path.display().to_string();
     match read(path) {
         Ok(text) => parse(&text, &file_name, env),
-        Err(why) => Err(vec![Problem::unreadable(&file_name, why)]),
+        Err(why) => Err(vec![Problem::of_file(Severity::Error, &file_name, why)]),
     }
 }
 

@@ -55,10 +55,10 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A file that cannot even be read.
-    pub(super) fn unreadable(file: &str, message: String) -> Problem {
+    /// A problem with the file as a whole.
+    pub(super) fn of_file(severity: Severity, file: &str, message: String) -> Problem {
         Problem {
-            severity: Severity::Error,
+            severity,
             file: file.to_owned(),
             place: None,
             path: String::new(),
@@ -89,6 +89,9 @@ impl fmt::Display for Problem {
         help.iter().try_for_each(|help| write!(f, "; {help}"))
     }
 }
+
+/// How many lines a value may be away from its key before it counts as a secret to be safe.
+const FAR: usize = 64;
 
 /// The text of a file, able to say where a byte stands.
 pub(super) struct Source<'t> {
@@ -130,11 +133,9 @@ impl<'t> Source<'t> {
     /// a key where its name belongs, and what is printed ends up in logs.
     fn excerpt(&self, index: usize) -> String {
         let shown: String = self.line(index).chars().map(printable).collect();
-        let mut belongs_to = index;
-        while belongs_to > 0 && !self.line(belongs_to).contains('=') {
-            belongs_to -= 1;
-        }
-        let sensitive = [self.line(index), self.line(belongs_to)].into_iter().any(names_a_secret);
+        let above = (index.saturating_sub(FAR)..=index).rev().map(|index| self.line(index));
+        let belongs_to = above.into_iter().find(|line| line.contains('='));
+        let sensitive = names_a_secret(self.line(index)) || belongs_to.is_none_or(names_a_secret);
         if sensitive { blot(&shown) } else { shown }
     }
 }

@@ -15,6 +15,9 @@ use toml::{
 
 use super::problem::{Problem, Severity, Source, nearest};
 
+/// How many errors, and how many warnings, are worth showing.
+const MOST: usize = 500;
+
 /// What all sections of one file share.
 pub(super) struct Reader<'t> {
     file: &'t str,
@@ -50,7 +53,18 @@ impl<'t> Reader<'t> {
         message: String,
         help: Option<String>,
     ) {
-        self.problems.borrow_mut().push(Problem {
+        let mut problems = self.problems.borrow_mut();
+        let of_its_kind = problems.iter().filter(|problem| problem.severity == severity).count();
+        if of_its_kind == MOST {
+            // The last of a kind stands for all that follow, so an error is never forgotten.
+            return;
+        }
+        if of_its_kind == MOST - 1 {
+            let message = format!("more than {MOST} {}s: the rest is not shown", severity.name());
+            problems.push(Problem::of_file(severity, self.file, message));
+            return;
+        }
+        problems.push(Problem {
             severity,
             file: self.file.to_owned(),
             place: Some(self.source.place(span)),
@@ -63,7 +77,8 @@ impl<'t> Reader<'t> {
     /// All that was found, in the order of the file.
     pub(super) fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
-        problems.sort_by_key(|p| (p.place.as_ref().map(|p| (p.line, p.column)), p.severity));
+        let place = |p: &Problem| p.place.as_ref().map(|p| (p.line, p.column));
+        problems.sort_by_key(|p| (p.place.is_none(), place(p), p.severity));
         problems
     }
 }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use tollgate_accounting::{
-    Algorithm, Calendar, Class, Filter, Limit, Metric, Mode, SECOND, Timestamp, UnitPrice, Window,
+    AccountSpec, Algorithm, Book, Calendar, Class, Filter, Limit, Metric, Mode, SECOND, Timestamp,
+    UnitPrice, Window,
 };
 
 use super::*;
@@ -98,6 +99,13 @@ fn the_example_is_good_and_warns_of_nothing() {
     assert_eq!(snapshot.providers["openai"].api_keys[0].expose(), "the-value-of-OPENAI_API_KEY");
     let paths: Vec<&str> = snapshot.accounts.iter().map(|account| account.path.as_str()).collect();
     assert_eq!(paths, ["acme", "acme/search", "globex"]);
+    let spec = |account: &Account| AccountSpec {
+        path: account.path.clone(),
+        zone: account.timezone.clone(),
+        limits: account.limits.clone(),
+    };
+    let specs: Vec<AccountSpec> = snapshot.accounts.iter().map(spec).collect();
+    Book::new().configure(Timestamp::from_micros(0), &specs).unwrap();
 }
 
 #[test]
@@ -302,6 +310,24 @@ fn no_file_makes_it_panic() {
     let deep = format!("[accounts.a{}]", ".a".repeat(20_000));
     for text in [deep.as_str(), &"[".repeat(100_000), &format!("a = {}", "[".repeat(100_000))] {
         assert!(parse(text, "t.toml", &env).is_err());
+    }
+}
+
+#[test]
+fn a_flood_of_problems_is_cut_and_still_refused() {
+    let unknown: String = (0..5_000).map(|n| format!("[t{n}]\n")).collect();
+    let warned: String = (0..5_000)
+        .map(|n| format!("[accounts.a{n}]\nlimits = [\"0 requests per hour\"]\n"))
+        .collect();
+    for (text, error) in
+        [(unknown.clone(), true), (warned.clone(), false), (warned + &unknown, true)]
+    {
+        let problems = match parse(&text, "t.toml", &env) {
+            Ok(snapshot) => snapshot.warnings,
+            Err(problems) => problems,
+        };
+        assert_eq!(problems.iter().any(Problem::is_error), error);
+        assert!(problems.len() <= 1_000 && problems.last().unwrap().message.contains("more than"));
     }
 }
 
