@@ -288,6 +288,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
         fn no_input_panics(body in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = guard(&body, 8);

@@ -9,12 +9,21 @@
 //! - [`guard`]: what is refused before anything is parsed.
 //! - [`dialect`]: the client's side, one module a wire format.
 
+pub mod compatible;
+mod counts;
+mod decimal;
 pub mod dialect;
 pub mod guard;
+mod http_date;
+pub mod openai;
+mod redact;
+mod registry;
+pub mod sse;
 pub mod unified;
 
 pub use dialect::{Dialect, EncodeOptions, StreamEncoder};
 pub use guard::{Bounds, guard};
+pub use registry::{kinds, provider};
 pub use unified::{
     BadRequest, Block, Capability, ChatRequest, Choice, EmbeddingsReply, EmbeddingsRequest,
     Encoded, ErrorKind, Event, Failure, FinishReason, Frame, FrameKind, Message, Next, Odd, Part,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::BitOr;
 
-use tollgate_accounting::Usage;
+use tollgate_accounting::{Money, Usage};
 
 /// No reply uses more tokens than this; a larger report is a defect, not a count.
 pub const MAX_COUNT: u64 = 1 << 32;
@@ -15,11 +15,15 @@ pub struct UsageReport {
     pub usage: Usage,
     /// What was odd about the report.
     pub odd: Odd,
+    /// What the provider says it charges for the reply, where it says so. Kept beside our own figure,
+    /// never in place of it.
+    pub cost: Option<Money>,
 }
 
 impl UsageReport {
     /// Adds a later report of the same reply: per class the larger count, since reports are cumulative.
     pub fn merge(&mut self, later: &UsageReport) {
+        self.cost = self.cost.max(later.cost);
         if later.usage.is_empty() {
             self.odd = self.odd | later.odd;
             return;
@@ -98,17 +102,23 @@ mod tests {
 
     #[test]
     fn a_decreasing_report_keeps_the_larger_count_and_says_so() {
-        let mut seen = UsageReport { usage: Usage::new().with(Class::Output, 9), odd: Odd::NONE };
-        seen.merge(&UsageReport { usage: Usage::new().with(Class::Output, 4), odd: Odd::NONE });
+        let mut seen =
+            UsageReport { usage: Usage::new().with(Class::Output, 9), odd: Odd::NONE, cost: None };
+        seen.merge(&UsageReport {
+            usage: Usage::new().with(Class::Output, 4),
+            odd: Odd::NONE,
+            cost: None,
+        });
         assert_eq!(seen.usage.get(Class::Output), Some(9));
         assert_eq!(seen.odd.names().collect::<Vec<_>>(), ["decreased"]);
     }
 
     #[test]
     fn an_empty_report_changes_no_count() {
-        let before = UsageReport { usage: Usage::new().with(Class::Output, 9), odd: Odd::NONE };
+        let before =
+            UsageReport { usage: Usage::new().with(Class::Output, 9), odd: Odd::NONE, cost: None };
         let mut seen = before;
-        seen.merge(&UsageReport { usage: Usage::new(), odd: Odd::NEGATIVE });
+        seen.merge(&UsageReport { usage: Usage::new(), odd: Odd::NEGATIVE, cost: None });
         assert_eq!(seen.usage, before.usage);
         assert!(seen.odd.has(Odd::NEGATIVE));
     }

@@ -87,6 +87,10 @@ struct WirePart<'a> {
     #[serde(borrow, default)]
     file: Option<WireFile<'a>>,
     #[serde(borrow, default)]
+    thinking: Option<WireContent<'a>>,
+    #[serde(borrow, default)]
+    signature: Option<Text<'a>>,
+    #[serde(borrow, default)]
     cache_control: Option<&'a RawValue>,
 }
 
@@ -226,6 +230,25 @@ impl<'a> WireContent<'a> {
     }
 }
 
+impl<'a> WireContent<'a> {
+    /// The text of the content alone. It looks one level deep, so that no nesting can exhaust the stack.
+    fn text(self) -> Result<Text<'a>, String> {
+        match self {
+            WireContent::None => Ok(Text::default()),
+            WireContent::Text(text) => Ok(text),
+            WireContent::Parts(parts) => {
+                let mut all = String::new();
+                for raw in parts {
+                    let part: WirePart<'_> =
+                        serde_json::from_str(raw.get()).map_err(|e| says(&e))?;
+                    all.push_str(part.text.as_deref().unwrap_or_default());
+                }
+                Ok(all.into())
+            }
+        }
+    }
+}
+
 fn part(raw: &RawValue) -> Result<Block<'_>, String> {
     let part: WirePart<'_> = serde_json::from_str(raw.get()).map_err(|e| says(&e))?;
     let kind = part.kind.ok_or("has no `type`")?;
@@ -263,6 +286,11 @@ fn part(raw: &RawValue) -> Result<Block<'_>, String> {
                 }
             };
             Block::File { media, name: filename }
+        }
+        // Mistral's models that think write it as a part of the content, itself in parts.
+        "thinking" => {
+            let thinking = part.thinking.ok_or_else(|| missing("thinking"))?;
+            Block::Thinking { text: thinking.text()?, signature: part.signature }
         }
         _ => Block::Other { kind, raw },
     })

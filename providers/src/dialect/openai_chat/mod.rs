@@ -5,8 +5,8 @@ mod reply;
 mod request;
 mod stream;
 
-pub(crate) use message::WireMessage;
-pub(crate) use reply::encode_reply;
+pub(crate) use message::{Arguments, WireContent, WireMessage};
+pub(crate) use reply::{encode_reply, write_call};
 pub(crate) use request::decode;
 pub(crate) use stream::Encoder;
 
@@ -21,5 +21,16 @@ pub(crate) fn finish_word<'f>(reason: &'f FinishReason<'_>) -> &'f str {
         FinishReason::FunctionCall => "function_call",
         FinishReason::ContentFilter | FinishReason::Refusal => "content_filter",
         FinishReason::Other(word) => word,
+    }
+}
+/// This dialect's word as the hub's reason.
+pub(crate) fn finish_reason(word: crate::Text<'_>) -> FinishReason<'_> {
+    match word.as_str() {
+        "stop" => FinishReason::Stop,
+        "length" => FinishReason::Length,
+        "tool_calls" => FinishReason::ToolCalls,
+        "function_call" => FinishReason::FunctionCall,
+        "content_filter" => FinishReason::ContentFilter,
+        _ => FinishReason::Other(word),
     }
 }

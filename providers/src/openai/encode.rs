@@ -1,0 +1,116 @@
+//! Writes requests: by splicing where the client spoke this dialect, else from the hub's words.
+
+use super::Profile;
+use super::splice::Splice;
+use crate::dialect::Dialect;
+use crate::dialect::json::{Object, put_str};
+use crate::guard::outline;
+use crate::unified::{BadRequest, ChatRequest, EmbeddingsRequest, Encoded, Target};
+
+/// A chat request.
+pub(crate) fn chat(
+    profile: &Profile,
+    req: &ChatRequest<'_>,
+    to: &Target<'_>,
+) -> Result<Encoded, BadRequest> {
+    let (body, mut dropped) = match req.source.dialect {
+        Dialect::OpenAiChat => (splice(profile, req, to), Vec::new()),
+        Dialect::OpenAiEmbeddings | Dialect::AnthropicMessages => {
+            super::write::chat(profile, req, to)?
+        }
+    };
+    let (body, refused) = restrict(profile, body)?;
+    dropped.extend(refused);
+    Ok(encoded("/chat/completions", body, dropped))
+}
+
+/// A request for embeddings.
+pub(crate) fn embeddings(
+    profile: &Profile,
+    req: &EmbeddingsRequest<'_>,
+    to: &Target<'_>,
+) -> Result<Encoded, BadRequest> {
+    let mut splice = Splice::new(&req.source);
+    splice.set("model", req.source.spans.model.as_ref(), quoted(to.model));
+    let (body, dropped) = restrict(profile, splice.finish())?;
+    Ok(encoded("/embeddings", body, dropped))
+}
+
+fn encoded(path: &str, body: Vec<u8>, dropped: Vec<String>) -> Encoded {
+    let headers = vec![("content-type", "application/json".to_owned())];
+    Encoded { method: "POST", path: path.to_owned(), headers, body, dropped }
+}
+
+fn quoted(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + 2);
+    put_str(&mut out, text);
+    out
+}
+
+fn splice(profile: &Profile, req: &ChatRequest<'_>, to: &Target<'_>) -> Vec<u8> {
+    let spans = &req.source.spans;
+    let mut splice = Splice::new(&req.source);
+    if req.model != to.model {
+        splice.set("model", spans.model.as_ref(), quoted(to.model));
+    }
+    if let Some(cap) = to.max_output_tokens.filter(|cap| Some(*cap) != req.max_output_tokens) {
+        let (name, span) = match &spans.output_cap {
+            Some((name, span)) => (*name, Some(span)),
+            None => (profile.cap_field, None),
+        };
+        splice.set(name, span, cap.to_string().into_bytes());
+    }
+    if to.stream != req.stream {
+        splice.set("stream", spans.stream.as_ref(), to.stream.to_string().into_bytes());
+    }
+    if !profile.stream_options || !to.stream {
+        // Where the field is refused, or would be without a stream, `null` is as good as its absence.
+        if let Some(span) = &spans.stream_options {
+            splice.set("stream_options", Some(span), b"null".to_vec());
+        }
+    } else if !req.include_usage {
+        let old = spans.stream_options.as_ref().and_then(|span| req.source.body.get(span.clone()));
+        splice.set("stream_options", spans.stream_options.as_ref(), asking_for_usage(old));
+    }
+    splice.finish()
+}
+
+/// `stream_options` as they were, but with usage asked for.
+fn asking_for_usage(old: Option<&[u8]>) -> Vec<u8> {
+    let fresh = || b"{\"include_usage\":true}".to_vec();
+    let Some(outline) = old.and_then(|old| outline(old, usize::MAX, usize::MAX).ok()) else {
+        return fresh();
+    };
+    let text = outline.text;
+    if outline.members.is_empty() {
+        return fresh();
+    }
+    match outline.members.iter().find(|m| m.key == "include_usage") {
+        Some(m) => [&text[..m.value.start], "true", &text[m.value.end..]].concat().into_bytes(),
+        None => {
+            let (head, tail) = text.split_at(outline.insert_at);
+            [head, "\"include_usage\":true,", tail].concat().into_bytes()
+        }
+    }
+}
+
+/// Leaves out what the provider would refuse to know. `null` is always left out with it.
+fn restrict(profile: &Profile, body: Vec<u8>) -> Result<(Vec<u8>, Vec<String>), BadRequest> {
+    let Some(allowed) = profile.fields else { return Ok((body, Vec::new())) };
+    let outline = outline(&body, usize::MAX, usize::MAX)?;
+    let (mut out, mut dropped) = (Vec::with_capacity(body.len()), Vec::new());
+    let mut object = Object::open(&mut out);
+    for member in &outline.members {
+        let value = &outline.text[member.value.clone()];
+        if value == "null" {
+            continue;
+        }
+        if !member.escaped && allowed.contains(&member.key) {
+            object.raw(member.key, value);
+        } else {
+            dropped.push(member.key.to_owned());
+        }
+    }
+    object.close();
+    Ok((out, dropped))
+}

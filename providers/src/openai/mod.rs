@@ -1,0 +1,133 @@
+//! OpenAI's chat completions and embeddings, and every provider that speaks the same wire.
+
+mod classify;
+mod encode;
+mod reply;
+mod splice;
+mod stream;
+mod usage;
+mod write;
+
+use tollgate_accounting::Timestamp;
+
+use crate::dialect::Dialect;
+use crate::unified::{
+    Auth, BadRequest, Capability, ChatRequest, EmbeddingsReply, EmbeddingsRequest, Encoded,
+    Failure, HeaderLookup, Provider, ProviderError, Reply, StreamDecoder, Target,
+};
+
+use classify::classify;
+use stream::Decoder;
+
+/// OpenAI itself.
+pub static OPENAI: OpenAi = OpenAi::new(&Profile {
+    name: "openai",
+    base_url: Some("https://api.openai.com/v1"),
+    ..STANDARD
+});
+
+/// What a provider of this wire does as OpenAI does.
+pub(crate) const STANDARD: Profile = Profile {
+    name: "openai",
+    base_url: None,
+    auth: Auth::Bearer,
+    cap_field: "max_completion_tokens",
+    stream_options: true,
+    fields: None,
+    embeddings: true,
+    reasoning_outside: false,
+};
+
+/// What differs between the providers of this wire, as data.
+#[derive(Debug)]
+pub struct Profile {
+    /// The kind a configuration names.
+    pub name: &'static str,
+    /// The address, where it is always the same.
+    pub base_url: Option<&'static str>,
+    /// How it takes its credential.
+    pub auth: Auth,
+    /// The field that caps the output, where we have to add one.
+    pub cap_field: &'static str,
+    /// Whether usage in a stream has to be asked for by `stream_options`; where not, it always comes
+    /// and the field is refused.
+    pub stream_options: bool,
+    /// The request fields it accepts, where it refuses any other. Others are dropped, and said so.
+    pub fields: Option<&'static [&'static str]>,
+    /// Whether it embeds.
+    pub embeddings: bool,
+    /// Whether it reports reasoning tokens beside `completion_tokens` instead of within.
+    pub reasoning_outside: bool,
+}
+
+/// A provider of OpenAI's wire.
+#[derive(Debug)]
+pub struct OpenAi {
+    profile: &'static Profile,
+}
+
+impl OpenAi {
+    /// The provider that differs by this profile.
+    pub const fn new(profile: &'static Profile) -> Self {
+        OpenAi { profile }
+    }
+}
+
+impl Provider for OpenAi {
+    fn name(&self) -> &'static str {
+        self.profile.name
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect::OpenAiChat
+    }
+
+    fn base_url(&self) -> Option<&'static str> {
+        self.profile.base_url
+    }
+
+    fn auth(&self) -> Auth {
+        self.profile.auth
+    }
+
+    fn can(&self, what: Capability) -> bool {
+        match what {
+            Capability::Chat => true,
+            Capability::Embeddings => self.profile.embeddings,
+        }
+    }
+
+    fn encode_chat(&self, req: &ChatRequest<'_>, to: &Target<'_>) -> Result<Encoded, BadRequest> {
+        encode::chat(self.profile, req, to)
+    }
+
+    fn encode_embeddings(
+        &self,
+        req: &EmbeddingsRequest<'_>,
+        to: &Target<'_>,
+    ) -> Result<Encoded, BadRequest> {
+        encode::embeddings(self.profile, req, to)
+    }
+
+    fn decode_reply<'b>(&self, body: &'b [u8]) -> Result<Reply<'b>, ProviderError> {
+        reply::decode(self.profile, body)
+    }
+
+    fn decode_embeddings<'b>(&self, body: &'b [u8]) -> Result<EmbeddingsReply<'b>, ProviderError> {
+        reply::decode_embeddings(body)
+    }
+
+    fn decoder(&self, frame_cap: usize) -> Box<dyn StreamDecoder> {
+        Box::new(Decoder::new(self.profile, frame_cap))
+    }
+
+    fn classify(
+        &self,
+        status: u16,
+        headers: &HeaderLookup<'_>,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Failure {
+        classify(status, headers, body, now)
+    }
+}
