@@ -10,7 +10,7 @@ async fn stage() -> Stage {
     let upstream = Upstream::start().await;
     let gateway = Gateway::start(&format!(
         "[providers.claude]\nkind = \"anthropic\"\nbase_url = \"{}\"\napi_key = \"env:UP_KEY\"\n\
-         models = [\"small\"]\n\n[prices.\"claude/small\"]\ninput = \"1.00\"\noutput = \"2.00\"\n\
+         models = [\"gpt-4o-mini\"]\n\n[prices.\"claude/gpt-4o-mini\"]\ninput = \"1.00\"\noutput = \"2.00\"\n\
          cache_read = \"0.10\"\n\n{RICH}",
         upstream.url
     ));

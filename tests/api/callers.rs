@@ -10,7 +10,7 @@ const DATA_PATHS: [(&str, &str); 6] = [
     ("POST", CHAT),
     ("POST", "/v1/embeddings"),
     ("GET", "/v1/models"),
-    ("GET", "/v1/models/small"),
+    ("GET", "/v1/models/gpt-4o-mini"),
     ("GET", "/v1/usage/some-id"),
     ("GET", "/v1/organization/costs?start_time=0"),
 ];
@@ -142,7 +142,7 @@ async fn no_answer_to_a_caller_may_be_stored() {
         client.post(CHAT, &chat("hi")).await,
         client.post(CHAT, &json!({"model": "nothing", "messages": []})).await,
         client.get("/v1/models").await,
-        client.get("/v1/models/small").await,
+        client.get("/v1/models/gpt-4o-mini").await,
         client.get("/v1/usage/none").await,
         client.get("/v1/budgets").await,
         stage.gateway.admin_get("/admin/accounts").await,
@@ -158,7 +158,7 @@ async fn no_secret_appears_in_an_answer_or_the_log() {
     let key = stage.gateway.key("acme");
     let client = Client::with_key(&stage.gateway.data, &key);
     let echo = format!("{{\"error\":{{\"message\":\"bad key {PROVIDER_KEY}\",\"type\":\"x\"}}}}");
-    stage.upstream.push("small", crate::harness::upstream::script::Reply::whole(401, &echo));
+    stage.upstream.push("gpt-4o-mini", crate::harness::upstream::script::Reply::whole(401, &echo));
     let answers = [
         client.post(CHAT, &chat("hi")).await,
         stage.gateway.admin_get("/admin/keys").await,

@@ -7,7 +7,7 @@ use crate::harness::stage::{CHAT, EMBEDDINGS, RICH, Stage, chat, streamed};
 use crate::harness::upstream::script::Reply;
 
 /// Three ways to ask: by the bare name, by provider and model, by an alias.
-const ALIAS: &str = "[models.fast]\ntargets = [{ provider = \"up\", model = \"small\" }]\n\n\
+const ALIAS: &str = "[models.fast]\ntargets = [{ provider = \"up\", model = \"gpt-4o-mini\" }]\n\n\
     [accounts.acme]\nlimits = [\"$1000 per month\"]\n";
 
 #[tokio::test]
@@ -18,7 +18,7 @@ async fn fields_that_are_not_known_travel_on_byte_for_byte() {
                   \"b\\u0065\" :null,\"\\ud83d\\ude00\":\"\\u00e9 \\/ \"}";
     let deep = "[{\"role\":\"user\",  \"content\":[{\"type\":\"text\",\"text\":\"hi\",\
                 \"cache_hint\":{\"ttl\":1.0}}],\"x_name\" : \"a\\tb\"}]";
-    for model in ["small", "up/small", "fast"] {
+    for model in ["gpt-4o-mini", "up/gpt-4o-mini", "fast"] {
         for stream in ["false", "true"] {
             let body = format!(
                 "{{ {future},\"messages\" :{deep},\"model\":\"{model}\" , \"stream\":{stream},\
@@ -30,7 +30,7 @@ async fn fields_that_are_not_known_travel_on_byte_for_byte() {
             assert!(sent.contains(future), "{sent}");
             assert!(sent.contains(deep), "{sent}");
             let sent: Value = serde_json::from_str(&sent).unwrap();
-            assert_eq!(sent["model"], "small");
+            assert_eq!(sent["model"], "gpt-4o-mini");
             assert_eq!(sent["reasoning_effort"], "minimal");
         }
     }
@@ -41,11 +41,11 @@ async fn a_reply_comes_back_byte_for_byte() {
     let stage = Stage::new(RICH).await;
     let client = stage.gateway.client("acme");
     let reply = "{ \"id\":\"chatcmpl-1\", \"object\":\"chat.completion\",\"created\":1, \
-                 \"model\":\"small\", \"x_new\": {\"score\": 1.50, \"t\": \"\\u00e9\"}, \
+                 \"model\":\"gpt-4o-mini\", \"x_new\": {\"score\": 1.50, \"t\": \"\\u00e9\"}, \
                  \"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Hi\", \
                  \"x_inner\":[ 1 ]},\"finish_reason\":\"stop\"}], \
                  \"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1,\"total_tokens\":2}}";
-    stage.upstream.push("small", Reply::whole(200, reply));
+    stage.upstream.push("gpt-4o-mini", Reply::whole(200, reply));
     let answer = client.post(CHAT, &chat("hi")).await;
     assert_eq!(answer.text(), reply);
 }
@@ -64,11 +64,18 @@ async fn a_stream_comes_back_frame_for_frame() {
          \"total_tokens\":3}}",
         "[DONE]",
     ];
-    stage.upstream.push("small", Reply::frames(&frames));
+    stage.upstream.push("gpt-4o-mini", Reply::frames(&frames));
     let answer = client.post(CHAT, &streamed("hi")).await;
-    assert_eq!(answer.data(), frames);
+    let data = answer.data();
+    assert_eq!(data.len(), frames.len());
+    for (came, sent) in data.iter().zip(frames) {
+        // The usage chunk carries our own member behind the provider's.
+        let own = sent.contains("\"usage\"");
+        let same = if own { came.starts_with(&sent[..sent.len() - 1]) } else { came == sent };
+        assert!(same, "{came}\n{sent}");
+    }
     // One who did not ask for usage sees all but that chunk.
-    stage.upstream.push("small", Reply::frames(&frames));
+    stage.upstream.push("gpt-4o-mini", Reply::frames(&frames));
     let mut body = chat("hi");
     body["stream"] = json!(true);
     let answer = client.post(CHAT, &body).await;
@@ -81,7 +88,7 @@ async fn a_stream_comes_back_frame_for_frame() {
 async fn a_client_that_gave_no_cap_is_told_the_one_in_force() {
     let stage = Stage::new(
         "[models.fast]\nmax_output_tokens = 20\n\
-         targets = [{ provider = \"up\", model = \"small\" }]\n\n\
+         targets = [{ provider = \"up\", model = \"gpt-4o-mini\" }]\n\n\
          [accounts.acme]\nholds = \"strict\"\nlimits = [\"$1000 per month\"]\n",
     )
     .await;
@@ -102,7 +109,7 @@ async fn an_answer_says_who_gave_it() {
     body["model"] = json!("fast");
     let answer = stage.gateway.client("acme").post(CHAT, &body).await;
     assert_eq!(answer.header("x-tollgate-provider"), Some("up"));
-    assert_eq!(answer.header("x-tollgate-model"), Some("small"));
+    assert_eq!(answer.header("x-tollgate-model"), Some("gpt-4o-mini"));
     assert_eq!(answer.header("x-tollgate-attempts"), Some("1"));
     assert!(answer.header("x-tollgate-cost-usd").unwrap().starts_with("0.0000"));
 }
@@ -131,10 +138,10 @@ async fn a_failure_before_the_first_byte_is_tried_again_and_charged_once() {
 async fn a_failing_provider_is_left_for_the_next_one() {
     let stage = Stage::new(
         "[providers.down]\nkind = \"compatible\"\nbase_url = \"http://127.0.0.1:9/v1\"\n\
-         api_key = \"env:UP_KEY\"\nmodels = [\"small\"]\n\n\
-         [prices.\"down/small\"]\ninput = \"1.00\"\noutput = \"2.00\"\n\n\
-         [models.fast]\nroute = \"ordered\"\ntargets = [{ provider = \"down\", model = \"small\" }, \
-         { provider = \"up\", model = \"small\" }]\n\n\
+         api_key = \"env:UP_KEY\"\nmodels = [\"gpt-4o-mini\"]\n\n\
+         [prices.\"down/gpt-4o-mini\"]\ninput = \"1.00\"\noutput = \"2.00\"\n\n\
+         [models.fast]\nroute = \"ordered\"\ntargets = [{ provider = \"down\", model = \"gpt-4o-mini\" }, \
+         { provider = \"up\", model = \"gpt-4o-mini\" }]\n\n\
          [accounts.acme]\nlimits = [\"$1000 per month\"]\n",
     )
     .await;
@@ -172,7 +179,7 @@ async fn embeddings_go_through_as_they_are() {
     let stage = Stage::new(RICH).await;
     let client = stage.gateway.client("acme");
     for input in [json!("one two"), json!(["a", "b c"]), json!([1, 2, 3]), json!([[1], [2, 3]])] {
-        let body = json!({"model": "embed", "input": input, "encoding_format": "base64",
+        let body = json!({"model": "text-embedding-3-small", "input": input, "encoding_format": "base64",
             "dimensions": 4, "x_new": 1});
         let answer = client.post(EMBEDDINGS, &body).await;
         assert_eq!(answer.status, 200, "{}", answer.text());

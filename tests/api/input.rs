@@ -34,7 +34,7 @@ fn has_the_dialects_shape(name: &str, answer: &Response) {
 /// A chat body with this text in the place of a field's value.
 fn with_field(name: &str, text: &str) -> Vec<u8> {
     format!(
-        "{{\"model\":\"small\",\"messages\":[{{\"role\":\"user\",\"content\":\"hi\"}}],\
+        "{{\"model\":\"gpt-4o-mini\",\"messages\":[{{\"role\":\"user\",\"content\":\"hi\"}}],\
          \"{name}\":{text}}}"
     )
     .into_bytes()
@@ -54,8 +54,8 @@ async fn what_is_not_json_is_refused() {
         ("not JSON", b"model=small".to_vec()),
         ("a list", b"[]".to_vec()),
         ("null", b"null".to_vec()),
-        ("a string", b"\"small\"".to_vec()),
-        ("cut off", b"{\"model\":\"small\",\"messages\":[".to_vec()),
+        ("a string", b"\"gpt-4o-mini\"".to_vec()),
+        ("cut off", b"{\"model\":\"gpt-4o-mini\",\"messages\":[".to_vec()),
         ("two documents", [chat("a").to_string(), chat("b").to_string()].concat().into_bytes()),
         ("deeper than 64", deep(100)),
         ("deeper than any stack", deep(200_000)),
@@ -71,7 +71,7 @@ async fn what_is_not_json_is_refused() {
 async fn a_field_that_would_be_read_twice_is_refused() {
     let mut cases: Vec<(&str, Vec<u8>)> = Vec::new();
     for (name, first, second) in [
-        ("model", "\"small\"", "\"large\""),
+        ("model", "\"gpt-4o-mini\"", "\"gpt-4o\""),
         ("max_tokens", "5", "500000"),
         ("max_completion_tokens", "5", "500000"),
         ("n", "1", "100"),
@@ -81,18 +81,18 @@ async fn a_field_that_would_be_read_twice_is_refused() {
         let body = format!(
             "{{\"messages\":[{{\"role\":\"user\",\"content\":\"hi\"}}],{}\"{name}\":{first},\
              \"{name}\":{second}}}",
-            if name == "model" { "" } else { "\"model\":\"small\"," },
+            if name == "model" { "" } else { "\"model\":\"gpt-4o-mini\"," },
         );
         cases.push((name, body.into_bytes()));
     }
     // The same name behind an escape is the same name.
-    cases.push(("an escaped name", with_field("mod\\u0065l", "\"large\"")));
+    cases.push(("an escaped name", with_field("mod\\u0065l", "\"gpt-4o\"")));
     all_refused(CHAT, &cases, &[400]).await;
 }
 
 #[tokio::test]
 async fn names_are_not_guessed_from_their_case() {
-    let body = json!({"Model": "small", "messages": [{"role": "user", "content": "hi"}]});
+    let body = json!({"Model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]});
     all_refused(CHAT, &[("Model", body.to_string().into_bytes())], &[400]).await;
 }
 
@@ -107,8 +107,8 @@ async fn a_count_that_is_no_count_is_refused() {
     cases.push(("n of zero", with_field("n", "0")));
     cases.push(("n beyond any sense", with_field("n", "1000000")));
     cases.push(("stream as a word", with_field("stream", "\"yes\"")));
-    cases.push(("messages as a word", br#"{"model":"small","messages":"hi"}"#.to_vec()));
-    cases.push(("no messages", br#"{"model":"small"}"#.to_vec()));
+    cases.push(("messages as a word", br#"{"model":"gpt-4o-mini","messages":"hi"}"#.to_vec()));
+    cases.push(("no messages", br#"{"model":"gpt-4o-mini"}"#.to_vec()));
     cases.push(("model as a number", br#"{"model":5,"messages":[]}"#.to_vec()));
     all_refused(CHAT, &cases, &[400]).await;
 }
@@ -151,14 +151,14 @@ async fn an_unknown_model_is_named_with_its_nearest() {
     let stage = Stage::new(RICH).await;
     let client = stage.gateway.client("acme");
     let mut body = chat("hi");
-    body["model"] = json!("smalll");
+    body["model"] = json!("gpt-4o-mni");
     let answer = client.post(CHAT, &body).await;
     assert_eq!(answer.status, 404);
     let error = &answer.json()["error"];
     assert_eq!(error["code"], "model_not_found");
     let message = error["message"].as_str().unwrap();
-    assert!(message.contains("smalll") && message.contains("small"), "{message}");
-    for odd in ["", "up/", "/small", "a b", "<img onerror=x>", &"m".repeat(10_000)] {
+    assert!(message.contains("gpt-4o-mni") && message.contains("gpt-4o-mini"), "{message}");
+    for odd in ["", "up/", "/gpt-4o-mini", "a b", "<img onerror=x>", &"m".repeat(10_000)] {
         body["model"] = json!(odd);
         let answer = client.post(CHAT, &body).await;
         assert!(matches!(answer.status, 400 | 404), "{odd:.50}: {}", answer.status);
@@ -186,9 +186,11 @@ async fn an_unpriced_model_is_refused_by_name_and_never_free() {
 
 #[tokio::test]
 async fn embeddings_without_sense_are_refused() {
-    let body = |input: Value| json!({"model": "embed", "input": input}).to_string().into_bytes();
+    let body = |input: Value| {
+        json!({"model": "text-embedding-3-small", "input": input}).to_string().into_bytes()
+    };
     let cases = [
-        ("no input", br#"{"model":"embed"}"#.to_vec()),
+        ("no input", br#"{"model":"text-embedding-3-small"}"#.to_vec()),
         ("null", body(json!(null))),
         ("a number", body(json!(5))),
         ("an empty list", body(json!([]))),

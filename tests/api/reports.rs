@@ -17,9 +17,9 @@ async fn used() -> Stage {
         assert_eq!(search.post(CHAT, &streamed(&say)).await.status, 200);
     }
     let mut large = chat("@@tokens=7 prompt=20@@");
-    large["model"] = json!("large");
+    large["model"] = json!("gpt-4o");
     assert_eq!(beta.post(CHAT, &large).await.status, 200);
-    let embed = json!({"model": "embed", "input": "one two three"});
+    let embed = json!({"model": "text-embedding-3-small", "input": "one two three"});
     assert_eq!(beta.post(EMBEDDINGS, &embed).await.status, 200);
     stage.nothing_held().await;
     stage

@@ -115,7 +115,7 @@ async fn bytes_of_a_stream_may_be_split_anywhere() {
     for size in [1, 2, 3, 7, 50] {
         let pieces = text.as_bytes().chunks(size);
         let steps = pieces.map(|piece| Step::Send(piece.to_vec(), 0, None)).collect();
-        stage.upstream.push("small", Reply::stream(steps));
+        stage.upstream.push("gpt-4o-mini", Reply::stream(steps));
         let answer = client.post(CHAT, &streamed("hi")).await;
         assert_eq!(answer.content(), "h\u{e9}\u{1f600}", "pieces of {size}");
         assert_eq!(answer.data().last().unwrap(), "[DONE]");
@@ -128,7 +128,7 @@ async fn bytes_of_a_stream_may_be_split_anywhere() {
 async fn a_frame_that_is_no_json_becomes_an_error_that_is() {
     let stage = Stage::new(RICH).await;
     let client = stage.gateway.client("acme");
-    stage.upstream.push("small", Reply::frames(&["{\"choices\": oops"]));
+    stage.upstream.push("gpt-4o-mini", Reply::frames(&["{\"choices\": oops"]));
     let answer = client.post(CHAT, &streamed("hi")).await;
     let frames: Vec<Value> = answer.frames();
     assert!(frames.last().unwrap()["error"]["message"].is_string(), "{}", answer.text());

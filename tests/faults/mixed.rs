@@ -33,7 +33,7 @@ limits = ["9000 output tokens per day", "40000 tokens per minute"]
 
 [accounts.beta]
 holds = "strict"
-limits = ["$0.04 per month", "8 concurrent"]
+limits = ["$0.025 per month", "8 concurrent"]
 "#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

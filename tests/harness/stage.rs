@@ -12,7 +12,8 @@ use super::upstream::Upstream;
 pub(crate) const CHAT: &str = "/v1/chat/completions";
 pub(crate) const EMBEDDINGS: &str = "/v1/embeddings";
 
-/// Nano-dollars a token of `up/small`, by the prices below.
+/// Nano-dollars a token of `up/gpt-4o-mini`, by the prices below. Its encoding is known, so a count of
+/// its text is exact.
 pub(crate) const INPUT_NANOS: i64 = 1_000;
 pub(crate) const CACHED_NANOS: i64 = 100;
 pub(crate) const OUTPUT_NANOS: i64 = 2_000;
@@ -71,18 +72,18 @@ pub(crate) fn configuration(upstream: &Upstream, provider: &str, tables: &str) -
 kind = "compatible"
 base_url = "{}/v1"
 api_key = "env:UP_KEY"
-models = ["small", "large", "embed"]
+models = ["gpt-4o-mini", "gpt-4o", "text-embedding-3-small"]
 {provider}
-[prices."up/small"]
+[prices."up/gpt-4o-mini"]
 input = "1.00"
 output = "2.00"
 cache_read = "0.10"
 
-[prices."up/large"]
+[prices."up/gpt-4o"]
 input = "10.00"
 output = "20.00"
 
-[prices."up/embed"]
+[prices."up/text-embedding-3-small"]
 input = "0.02"
 
 {tables}"#,
@@ -90,9 +91,9 @@ input = "0.02"
     )
 }
 
-/// A chat request that says this to `small`.
+/// A chat request that says this to the small model.
 pub(crate) fn chat(say: &str) -> Value {
-    json!({"model": "small", "messages": [{"role": "user", "content": say}]})
+    json!({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": say}]})
 }
 
 /// The same, streamed, with the usage at its end.

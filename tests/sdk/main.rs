@@ -44,28 +44,28 @@ async fn the_openai_sdk_works_with_the_scripted_provider() {
 kind = "compatible"
 base_url = "{}/v1"
 api_key = "env:UP_KEY"
-models = ["small", "embed"]
+models = ["gpt-4o-mini", "text-embedding-3-small"]
 
-[prices."up/small"]
+[prices."up/gpt-4o-mini"]
 input = "1.00"
 output = "2.00"
 cache_read = "0.10"
 
-[prices."up/embed"]
+[prices."up/text-embedding-3-small"]
 input = "0.02"
 {ACCOUNTS}"#,
         upstream.url
     ));
     let mut asks = json!({
-        "chat": ["small", "@@tokens=12 reasoning=3@@"],
-        "long": ["small", "@@tokens=40@@"],
-        "embed": ["embed", ""],
-        "refusal": ["small", "@@refuse@@"],
-        "truncated": ["small", "@@tokens=20 finish=no done=no usage=missing@@"],
-        "error-inside": ["small", "@@tokens=20 error-after=5@@"],
+        "chat": ["gpt-4o-mini", "@@tokens=12 reasoning=3@@"],
+        "long": ["gpt-4o-mini", "@@tokens=40@@"],
+        "embed": ["text-embedding-3-small", ""],
+        "refusal": ["gpt-4o-mini", "@@refuse@@"],
+        "truncated": ["gpt-4o-mini", "@@tokens=20 finish=no done=no usage=missing@@"],
+        "error-inside": ["gpt-4o-mini", "@@tokens=20 error-after=5@@"],
     });
     for status in [400, 403, 404, 409, 422, 429, 500, 503] {
-        asks[format!("status-{status}")] = json!(["small", format!("@@status={status}@@")]);
+        asks[format!("status-{status}")] = json!(["gpt-4o-mini", format!("@@status={status}@@")]);
     }
     run_python(&gateway, &asks).await;
     assert!(upstream.count() > 0);
