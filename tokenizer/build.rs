@@ -27,14 +27,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = env::var("OUT_DIR")?;
     let out = Path::new(&out);
     let mut tables = String::new();
-    for (constant, name, checksum) in VOCABULARIES {
+    for (mark, (constant, name, checksum)) in VOCABULARIES.into_iter().enumerate() {
         let file = format!("data/{name}.vocab");
         println!("cargo::rerun-if-changed={file}");
         let vocabulary = vocabulary::Vocabulary::read(&fs::read(&file)?)?;
         if vocabulary.official_checksum() != checksum {
             return Err(format!("{file} does not hold the official ranks").into());
         }
-        tables.push_str(&vocabulary::arrange(&vocabulary, constant, out)?);
+        tables.push_str(&vocabulary::arrange(&vocabulary, mark, constant, out)?);
     }
     println!("cargo::rerun-if-changed=data/classes.ranges");
     tables.push_str(&classes::arrange(&fs::read_to_string("data/classes.ranges")?, out)?);

@@ -52,6 +52,7 @@ impl Vocabulary {
 /// Writes the tables into `out` and returns the source of the static that includes them.
 pub(crate) fn arrange(
     vocabulary: &Vocabulary,
+    mark: usize,
     name: &str,
     out: &Path,
 ) -> Result<String, Box<dyn Error>> {
@@ -80,6 +81,7 @@ pub(crate) fn arrange(
         bytes.push(0);
         bytes
     };
+    writeln!(source, "    mark: {mark},")?;
     writeln!(source, "    piece_seed: {},", pieces.seed)?;
     writeln!(source, "    piece_bits: {PIECE_BITS},")?;
     writeln!(source, "    short_slots: {},", pieces.short_slots)?;

@@ -6,102 +6,154 @@
 //! the `bpe` crate). So a depth-first walk over tokens, longest first, that never returns to a
 //! position it has left, finds the one encoding without merging anything.
 
+use std::cell::RefCell;
+
+use crate::hash;
 use crate::vocabulary::Vocabulary;
 
-/// Room for the walk over one piece, made once a call; it grows on the heap for long pieces only.
+/// Room for the walk over one piece, and a small memory of what was found before: how many tokens
+/// a short piece came to, and whether two tokens stand together. Text repeats itself, so both save
+/// most of the work; neither can change a result.
 pub(crate) struct Scratch {
-    few: [u32; SMALL],
-    many: Vec<u32>,
+    tokens: Vec<u32>,
     closed: Vec<u64>,
+    pairs: Box<[u64]>,
+    pieces: Box<[u128]>,
+    counts: Box<[u8]>,
 }
 
-/// Pieces of up to this many bytes need no heap.
-const SMALL: usize = 64;
+/// 2^13 pairs of 8 bytes, 2^12 pieces of 16 bytes: 128 KiB a thread.
+const PAIR_BITS: u32 = 13;
+const PIECE_BITS: u32 = 12;
+
+/// Lends the thread's scratch space.
+pub(crate) fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
+    thread_local! {
+        static SCRATCH: RefCell<Option<Box<Scratch>>> = const { RefCell::new(None) };
+    }
+    // Taken out while it is lent: where there is none, as in a thread that is ending, a new one
+    // does as well.
+    let held = SCRATCH.try_with(RefCell::take).ok().flatten();
+    let mut scratch = held.unwrap_or_else(|| Box::new(Scratch::new()));
+    let done = work(&mut scratch);
+    drop(SCRATCH.try_with(|held| held.replace(Some(scratch))));
+    done
+}
 
 impl Scratch {
-    pub(crate) const fn new() -> Self {
-        Self { few: [0; SMALL], many: Vec::new(), closed: Vec::new() }
+    fn new() -> Self {
+        Self {
+            tokens: vec![0; 256],
+            closed: vec![0; 4],
+            pairs: vec![0; 1 << PAIR_BITS].into(),
+            pieces: vec![0; 1 << PIECE_BITS].into(),
+            counts: vec![0; 1 << PIECE_BITS].into(),
+        }
+    }
+
+    /// How many tokens a piece comes to that is at most 15 bytes long and no token itself.
+    #[inline(always)]
+    pub(crate) fn count_short(
+        &mut self,
+        vocabulary: &Vocabulary,
+        padded: [u8; 16],
+        length: usize,
+    ) -> usize {
+        let mark = (length as u64 | vocabulary.mark() << 7) << 56;
+        let kept = (1_u128 << (8 * (length & 15))) - 1;
+        let key = u128::from_le_bytes(padded) & kept | u128::from(mark) << 64;
+        let mixed = hash::of_key(key as u64, (key >> 64) as u64, 0xa076_1d64_78bd_642f);
+        let at = (mixed >> (64 - PIECE_BITS)) as usize;
+        if self.pieces[at] != key {
+            let piece = padded.get(..length).unwrap_or_default();
+            self.counts[at] = self.encode(vocabulary, piece).len() as u8;
+            self.pieces[at] = key;
+        }
+        usize::from(self.counts[at])
     }
 
     /// The tokens of `piece`, which may not be empty.
     pub(crate) fn encode(&mut self, vocabulary: &Vocabulary, piece: &[u8]) -> &[u32] {
-        if piece.len() <= SMALL {
-            let count = walk(vocabulary, piece, &mut self.few, &mut [0]);
-            return self.few.get(..count).unwrap_or_default();
+        if self.tokens.len() < piece.len() {
+            self.tokens.resize(piece.len(), 0);
         }
-        if self.many.len() < piece.len() {
-            self.many.resize(piece.len(), 0);
+        let words = piece.len() / 64 + 1;
+        if self.closed.len() < words {
+            self.closed.resize(words, 0);
         }
-        self.closed.clear();
-        self.closed.resize(piece.len() / 64 + 1, 0);
-        let count = walk(vocabulary, piece, &mut self.many, &mut self.closed);
-        self.many.get(..count).unwrap_or_default()
+        self.closed[..words].fill(0);
+        let count = self.walk(vocabulary, piece);
+        self.tokens.get(..count).unwrap_or_default()
     }
-}
 
-/// Fills `tokens` from the front and returns how many there are. `closed` has a bit for every
-/// position that no encoding passes through.
-#[inline(always)]
-fn walk(vocabulary: &Vocabulary, piece: &[u8], tokens: &mut [u32], closed: &mut [u64]) -> usize {
-    let (mut at, mut count) = (0, 0);
-    let mut token = vocabulary.longest(piece);
-    loop {
-        let record = vocabulary.record(token);
-        let end = at + record.length();
-        let is_closed = end < piece.len() && closed[end / 64] >> (end % 64) & 1 == 1;
-        if !is_closed && (count == 0 || stand(vocabulary, tokens[count - 1], token)) {
-            tokens[count] = token;
-            count += 1;
-            at = end;
-            if at >= piece.len() {
-                return count;
+    /// Fills `tokens` from the front and returns how many there are. `closed` has a bit for every
+    /// position that no encoding passes through.
+    #[inline(always)]
+    fn walk(&mut self, vocabulary: &Vocabulary, piece: &[u8]) -> usize {
+        let (mut at, mut count) = (0, 0);
+        let mut token = vocabulary.longest(piece);
+        loop {
+            let record = vocabulary.record(token);
+            let end = at + record.length();
+            let is_closed = end < piece.len() && self.closed[end / 64] >> (end % 64) & 1 == 1;
+            if !is_closed && (count == 0 || self.stand(vocabulary, self.tokens[count - 1], token)) {
+                self.tokens[count] = token;
+                count += 1;
+                at = end;
+                if at >= piece.len() {
+                    return count;
+                }
+                token = vocabulary.longest(&piece[at..]);
+            } else if record.length() > 1 {
+                token = record.prefix();
+            } else if count > 0 {
+                self.closed[at / 64] |= 1 << (at % 64);
+                count -= 1;
+                token = self.tokens[count];
+                at -= vocabulary.record(token).length();
+            } else {
+                // Not reached: every byte is a token, so some sequence always stands.
+                return 0;
             }
-            token = vocabulary.longest(&piece[at..]);
-        } else if record.length() > 1 {
-            token = record.prefix();
-        } else if count > 0 {
-            closed[at / 64] |= 1 << (at % 64);
-            count -= 1;
-            token = tokens[count];
-            at -= vocabulary.record(token).length();
-        } else {
-            // Not reached: every byte is a token, so some sequence always stands.
-            return 0;
         }
+    }
+
+    /// [`stand`], remembered.
+    #[inline(always)]
+    fn stand(&mut self, vocabulary: &Vocabulary, left: u32, right: u32) -> bool {
+        let key = 1 << 63 | vocabulary.mark() << 36 | u64::from(left) << 18 | u64::from(right);
+        let at = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PAIR_BITS)) as usize;
+        let held = self.pairs[at];
+        if held & !(1 << 62) == key {
+            return held >> 62 & 1 == 1;
+        }
+        let stands = stand(vocabulary, left, right);
+        self.pairs[at] = key | u64::from(stands) << 62;
+        stands
     }
 }
 
 /// Whether two tokens can be neighbours: whether no merge across their border would have come
 /// before the merges that made them.
-#[inline(always)]
+#[inline(never)]
 fn stand(vocabulary: &Vocabulary, mut left: u32, mut right: u32) -> bool {
-    // What may merge across the border must rank below this to come first.
+    // What merges across the border must rank below this to come first.
     let mut limit = u32::MAX;
     loop {
         if vocabulary.merged(left, right).is_some_and(|token| token < limit) {
             return false;
         }
         // Undo the later of the two last merges; the parts at the border are the new neighbours.
-        if left > right {
-            limit = left;
-            left = vocabulary.record(left).right();
-            if left == limit {
-                limit = right + 1;
-                right = vocabulary.record(right).left();
-                if right + 1 == limit {
-                    return true;
-                }
-            }
-        } else {
-            limit = right + 1;
-            right = vocabulary.record(right).left();
-            if right + 1 == limit {
-                limit = left;
-                left = vocabulary.record(left).right();
-                if left == limit {
-                    return true;
-                }
-            }
+        // The single bytes have the lowest ranks, so that once the later one is a byte both are.
+        let later = left.max(right);
+        if later < 256 {
+            return true;
         }
+        let record = vocabulary.record(later);
+        (limit, left, right) = if left > right {
+            (later, record.right(), right)
+        } else {
+            (later + 1, left, record.left())
+        };
     }
 }

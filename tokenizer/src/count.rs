@@ -1,15 +1,23 @@
 //! The loop that cuts a text into pieces and hands their tokens on: a block of ASCII at a time
 //! where that goes, a piece at a time elsewhere.
 
-use crate::bpe::Scratch;
+use crate::bpe::{Scratch, with_scratch};
 use crate::split::masks::BLOCK;
 use crate::split::{self, Pattern, block};
 use crate::vocabulary::Vocabulary;
 
 /// What is done with the tokens of each piece.
 pub(crate) trait Sink {
-    /// Takes the tokens of a piece of `length` bytes that `padded` starts with.
-    fn short(&mut self, vocabulary: &Vocabulary, padded: [u8; 16], length: usize) -> bool;
+    /// Takes the token of a piece of `length` bytes that `padded` starts with, if it is one.
+    fn whole(&mut self, vocabulary: &Vocabulary, padded: [u8; 16], length: usize) -> bool;
+    /// Takes the tokens of such a piece that is no token itself.
+    fn parts(
+        &mut self,
+        vocabulary: &Vocabulary,
+        padded: [u8; 16],
+        length: usize,
+        scratch: &mut Scratch,
+    );
     /// Takes the tokens of any piece.
     fn tokens(&mut self, tokens: &[u32]);
     /// Whether the rest of the text is of no interest.
@@ -18,20 +26,20 @@ pub(crate) trait Sink {
 
 /// Walks the whole text.
 pub(crate) fn walk(pattern: Pattern, vocabulary: &Vocabulary, text: &str, sink: &mut impl Sink) {
-    match pattern {
-        Pattern::O200k => each::<{ Pattern::O200k as u8 }>(pattern, vocabulary, text, sink),
-        Pattern::Cl100k => each::<{ Pattern::Cl100k as u8 }>(pattern, vocabulary, text, sink),
-    }
+    with_scratch(|scratch| match pattern {
+        Pattern::O200k => each::<{ Pattern::O200k as u8 }>(vocabulary, text, scratch, sink),
+        Pattern::Cl100k => each::<{ Pattern::Cl100k as u8 }>(vocabulary, text, scratch, sink),
+    });
 }
 
 fn each<const PATTERN: u8>(
-    pattern: Pattern,
     vocabulary: &Vocabulary,
     text: &str,
+    scratch: &mut Scratch,
     sink: &mut impl Sink,
 ) {
+    let pattern = if PATTERN == block::O200K { Pattern::O200k } else { Pattern::Cl100k };
     let bytes = text.as_bytes();
-    let mut scratch = Scratch::new();
     let mut at = 0;
     while at < bytes.len() && !sink.is_done() {
         let rest = &bytes[at..];
@@ -47,7 +55,7 @@ fn each<const PATTERN: u8>(
         let mut ends = block::ends::<PATTERN>(window, filled, filled < BLOCK);
         if ends == 0 {
             let end = split::next(pattern, text, at).end;
-            piece(vocabulary, &bytes[at..end], &mut scratch, sink);
+            piece(vocabulary, &bytes[at..end], scratch, sink);
             at = end;
             continue;
         }
@@ -57,11 +65,11 @@ fn each<const PATTERN: u8>(
             ends &= ends - 1;
             match rest.get(start..).and_then(<[u8]>::first_chunk::<16>) {
                 Some(padded) if end - start < 16 => {
-                    if !sink.short(vocabulary, *padded, end - start) {
-                        slow(vocabulary, &rest[start..end], &mut scratch, sink);
+                    if !sink.whole(vocabulary, *padded, end - start) {
+                        slow(vocabulary, *padded, end - start, scratch, sink);
                     }
                 }
-                _ => piece(vocabulary, &rest[start..end], &mut scratch, sink),
+                _ => piece(vocabulary, &rest[start..end], scratch, sink),
             }
             start = end;
         }
@@ -80,17 +88,24 @@ pub(crate) fn piece(
     if piece.len() < 16 {
         let mut padded = [0; 16];
         padded[..piece.len()].copy_from_slice(piece);
-        if sink.short(vocabulary, padded, piece.len()) {
-            return;
+        if !sink.whole(vocabulary, padded, piece.len()) {
+            sink.parts(vocabulary, padded, piece.len(), scratch);
         }
+        return;
     }
     sink.tokens(scratch.encode(vocabulary, piece));
 }
 
-/// A piece that is known not to be a token.
+/// A short piece that is no token.
 #[inline(never)]
-fn slow(vocabulary: &Vocabulary, piece: &[u8], scratch: &mut Scratch, sink: &mut impl Sink) {
-    sink.tokens(scratch.encode(vocabulary, piece));
+fn slow(
+    vocabulary: &Vocabulary,
+    padded: [u8; 16],
+    length: usize,
+    scratch: &mut Scratch,
+    sink: &mut impl Sink,
+) {
+    sink.parts(vocabulary, padded, length, scratch);
 }
 
 /// Counts, up to a limit.
@@ -101,10 +116,21 @@ pub(crate) struct Counter {
 
 impl Sink for Counter {
     #[inline(always)]
-    fn short(&mut self, vocabulary: &Vocabulary, padded: [u8; 16], length: usize) -> bool {
+    fn whole(&mut self, vocabulary: &Vocabulary, padded: [u8; 16], length: usize) -> bool {
         let whole = vocabulary.holds(padded, length);
         self.total += u64::from(whole);
         whole
+    }
+
+    #[inline(always)]
+    fn parts(
+        &mut self,
+        vocabulary: &Vocabulary,
+        padded: [u8; 16],
+        length: usize,
+        scratch: &mut Scratch,
+    ) {
+        self.total += scratch.count_short(vocabulary, padded, length) as u64;
     }
 
     #[inline(always)]
@@ -123,7 +149,7 @@ pub(crate) struct Collector<'a>(pub(crate) &'a mut Vec<u32>);
 
 impl Sink for Collector<'_> {
     #[inline(always)]
-    fn short(&mut self, vocabulary: &Vocabulary, padded: [u8; 16], length: usize) -> bool {
+    fn whole(&mut self, vocabulary: &Vocabulary, padded: [u8; 16], length: usize) -> bool {
         let piece = padded.get(..length).unwrap_or_default();
         let token = vocabulary.longest(piece);
         let whole = vocabulary.record(token).length() == length;
@@ -131,6 +157,17 @@ impl Sink for Collector<'_> {
             self.0.push(token);
         }
         whole
+    }
+
+    #[inline(always)]
+    fn parts(
+        &mut self,
+        vocabulary: &Vocabulary,
+        padded: [u8; 16],
+        length: usize,
+        scratch: &mut Scratch,
+    ) {
+        self.tokens(scratch.encode(vocabulary, padded.get(..length).unwrap_or_default()));
     }
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! Counts a text that arrives in deltas.
 
-use crate::bpe::Scratch;
+use crate::bpe::with_scratch;
 use crate::count::{self, Counter};
 use crate::encoding::Encoding;
 use crate::split;
@@ -25,18 +25,13 @@ impl StreamCounter {
     /// Appends `delta` and returns the count of all the text so far.
     pub fn push(&mut self, delta: &str) -> u64 {
         self.tail.push_str(delta);
-        let mut scratch = Scratch::new();
         let (pattern, vocabulary) = (self.encoding.pattern(), self.encoding.vocabulary());
         let (mut at, mut kept, mut open, mut pending) = (0, 0, false, 0);
         while at < self.tail.len() {
             let piece = split::next(pattern, &self.tail, at);
             let mut counter = Counter { total: 0, limit: u64::MAX };
-            count::piece(
-                vocabulary,
-                &self.tail.as_bytes()[at..piece.end],
-                &mut scratch,
-                &mut counter,
-            );
+            let piece_bytes = &self.tail.as_bytes()[at..piece.end];
+            with_scratch(|scratch| count::piece(vocabulary, piece_bytes, scratch, &mut counter));
             let tokens = counter.total;
             open |= piece.open;
             at = piece.end;

@@ -4,6 +4,7 @@ use crate::hash;
 
 /// The tables of one vocabulary. A token is known by its rank, which is its id.
 pub(crate) struct Vocabulary {
+    mark: u64,
     piece_seed: u64,
     piece_bits: u32,
     short_slots: usize,
@@ -58,6 +59,12 @@ impl Record {
 }
 
 impl Vocabulary {
+    /// A number of its own, of one bit.
+    #[inline(always)]
+    pub(crate) const fn mark(&self) -> u64 {
+        self.mark
+    }
+
     /// Whether the piece of 1 to 15 bytes at the start of `bytes` is a token as a whole.
     #[inline(always)]
     pub(crate) fn holds(&self, bytes: [u8; 16], length: usize) -> bool {
