@@ -10,6 +10,8 @@ mod harness;
 mod admin;
 mod anthropic;
 mod callers;
+mod cli;
+mod connections;
 mod forwarding;
 mod input;
 mod limits;

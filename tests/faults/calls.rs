@@ -100,8 +100,9 @@ impl Plan {
         Plan { key, kind, body, leave_after }
     }
 
-    /// Makes the call; an answer that ends early is what it is.
+    /// Makes the call, tagged with its key; an answer that ends early is what it is.
     pub(crate) async fn run(self, client: &Client) -> Seen {
+        let client = client.and_header("x-tollgate-tags", &format!("call={}", self.key));
         let body = self.body.to_string();
         let Ok(mut exchange) = client.open("POST", CHAT, body.as_bytes()).await else {
             return Seen { plan: self, answer: None };

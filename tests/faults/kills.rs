@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::calls::{Plan, Seen};
 use crate::harness::client::Client;
 use crate::harness::gateway::Gateway;
-use crate::harness::stage::{configuration, nothing_held, row_of, standing};
+use crate::harness::ledger::{calls, open_holds};
+use crate::harness::stage::{configuration, nothing_held, standing};
 use crate::harness::upstream::Upstream;
 use crate::harness::{Dice, env_count};
 use crate::seed;
@@ -23,7 +24,7 @@ async fn every_call_that_got_a_byte_has_its_row_after_a_kill() {
     let mut gateway = Gateway::start(&configuration(&upstream, "", accounts));
     let key = Arc::new(gateway.key("acme"));
     let mut dice = Dice::new(seed);
-    let (mut checked, mut calls) = (0, 0);
+    let (mut checked, mut made) = (0, 0);
     for kill in 0..kills {
         let load: Vec<_> = (0..CLIENTS)
             .map(|client| {
@@ -43,13 +44,13 @@ async fn every_call_that_got_a_byte_has_its_row_after_a_kill() {
             seen.extend(worker.await.unwrap());
         }
         gateway.up();
-        calls += seen.len();
-        checked += every_answered_call_has_its_row(&gateway, &seen).await;
+        made += seen.len();
+        checked += every_answered_call_has_its_row(&gateway, &seen);
         if let Err(problem) = gateway.audit() {
             panic!("after kill {kill} of seed {seed}: {problem}");
         }
     }
-    assert!(checked > kills, "only {checked} of {calls} calls got a byte");
+    assert!(checked > kills, "only {checked} of {made} calls got a byte");
     nothing_held(&gateway).await;
     for limit in standing(&gateway).await {
         assert!(limit.posted <= limit.capacity, "{limit:?}");
@@ -72,13 +73,18 @@ async fn calls_until_it_dies(url: String, key: Arc<String>, from: String, seed: 
     seen
 }
 
-/// How many calls were answered; each has a row, and none is open any more.
-async fn every_answered_call_has_its_row(gateway: &Gateway, seen: &[Seen]) -> usize {
-    let answered = seen.iter().filter(|seen| seen.status() == Some(200));
+/// How many calls were answered; each is settled by one row, and none is open any more.
+fn every_answered_call_has_its_row(gateway: &Gateway, seen: &[Seen]) -> usize {
+    let rows = calls(gateway);
+    assert_eq!(open_holds(gateway), 0, "holds of the dead run are open");
     let mut count = 0;
-    for id in answered.filter_map(Seen::id) {
-        let row = row_of(gateway, id).await;
-        assert!(row["input_tokens"].as_u64().unwrap() > 0, "{row}");
+    for seen in seen.iter().filter(|seen| seen.status() == Some(200)) {
+        let id = seen.id().unwrap();
+        let rows = rows.get(id).unwrap_or_else(|| panic!("{id} has no row: {seen:?}"));
+        let decisive: Vec<_> = rows.iter().filter(|row| row.kind != "attempt").collect();
+        let [row] = decisive[..] else { panic!("settled {} times: {rows:?}", decisive.len()) };
+        assert!(row.all_input() > 0, "{row:?}");
+        assert_eq!(row.charged, row.cost(), "{row:?}");
         count += 1;
     }
     count

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::calls::{Kind, Plan, Seen};
+use crate::harness::ledger::{Entry, calls, open_holds};
 use crate::harness::stage::{Stage, standing};
-use crate::harness::upstream::{Truth, Usage};
+use crate::harness::upstream::Truth;
 use crate::harness::{Dice, env_count};
 use crate::seed;
 
@@ -40,12 +39,27 @@ limits = ["$0.025 per month", "8 concurrent"]
 async fn a_mixed_load_against_budgets_that_run_out_is_accounted_to_the_token() {
     let seed = seed();
     println!("TOLLGATE_SEED={seed}");
-    let calls = env_count("TOLLGATE_CALLS", 2_000) as u64;
+    let count = env_count("TOLLGATE_CALLS", 2_000) as u64;
     let stage = Arc::new(Stage::new(ACCOUNTS).await);
-    let clients: Vec<_> = TENANTS.iter().map(|account| stage.gateway.client(account)).collect();
-
     let done = Arc::new(AtomicBool::new(false));
     let sampler = tokio::spawn(sample(Arc::clone(&stage), Arc::clone(&done)));
+    let seen = load(&stage, seed, count).await;
+    stage.nothing_held().await;
+    done.store(true, Ordering::Relaxed);
+    let samples = sampler.await.unwrap();
+    assert!(samples > 20, "the limits were looked at {samples} times only");
+
+    the_load_was_mixed(&seen, count);
+    let truths = last_tries(&stage);
+    let rows = calls(&stage.gateway);
+    every_call_agrees(&seen, &truths, &rows);
+    the_sums_agree(&stage, &truths, &rows);
+    assert_eq!(open_holds(&stage.gateway), 0);
+    stage.gateway.audit().unwrap();
+}
+
+async fn load(stage: &Stage, seed: u64, count: u64) -> Vec<Seen> {
+    let clients: Vec<_> = TENANTS.iter().map(|account| stage.gateway.client(account)).collect();
     let next = Arc::new(AtomicU64::new(0));
     let workers: Vec<_> = (0..CLIENTS)
         .map(|worker| {
@@ -55,7 +69,7 @@ async fn a_mixed_load_against_budgets_that_run_out_is_accounted_to_the_token() {
                 let mut seen = Vec::new();
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= calls {
+                    if number >= count {
                         return seen;
                     }
                     let client = &clients[dice.below(clients.len() as u64) as usize];
@@ -69,16 +83,7 @@ async fn a_mixed_load_against_budgets_that_run_out_is_accounted_to_the_token() {
     for worker in workers {
         seen.extend(worker.await.unwrap());
     }
-    stage.nothing_held().await;
-    done.store(true, Ordering::Relaxed);
-    let samples = sampler.await.unwrap();
-    assert!(samples > 20, "the limits were looked at {samples} times only");
-
-    let truths = by_key(&stage);
-    let rows = compare(&stage, &seen, &truths).await;
-    the_load_was_mixed(&seen, calls);
-    the_report_is_the_sum(&stage, &rows);
-    stage.gateway.audit().unwrap();
+    seen
 }
 
 /// Looks at every limit until told to stop; says how often it did.
@@ -95,76 +100,100 @@ async fn sample(stage: Arc<Stage>, done: Arc<AtomicBool>) -> u64 {
     samples
 }
 
-/// The last try of each call: that is the one that was answered.
-fn by_key(stage: &Stage) -> BTreeMap<String, Truth> {
+/// A load without some outcome would prove nothing about it.
+fn the_load_was_mixed(seen: &[Seen], count: u64) {
+    assert_eq!(seen.len() as u64, count);
+    let with =
+        |status: u16| seen.iter().filter(|seen| seen.status() == Some(status)).count() as u64;
+    assert!(with(429) > count / 20, "hardly a budget ran out: {} refusals", with(429));
+    assert!(with(200) > count / 4, "hardly a call went through: {}", with(200));
+}
+
+/// What the provider did at the last try of each call: that is the one that was answered.
+fn last_tries(stage: &Stage) -> BTreeMap<String, Truth> {
     stage.upstream.truths().into_iter().map(|truth| (truth.key.clone(), truth)).collect()
 }
 
-/// Lays each call's row beside what the provider says; gives the rows of the calls that have one.
-async fn compare(
-    stage: &Stage,
+fn every_call_agrees(
     seen: &[Seen],
     truths: &BTreeMap<String, Truth>,
-) -> Vec<(Usage, Value)> {
-    let mut reported = Vec::new();
+    rows: &BTreeMap<String, Vec<Entry>>,
+) {
+    let by_tag: BTreeMap<&str, &[Entry]> =
+        rows.values().map(|rows| (rows[0].tags.as_str(), rows.as_slice())).collect();
+    assert_eq!(by_tag.len(), rows.len(), "a call has rows under two ids");
     for seen in seen {
-        let Some(id) = seen.id() else { continue };
         let key = &seen.plan.key;
-        if seen.status() == Some(429) {
-            assert!(!truths.contains_key(key), "{key} was refused and sent on");
+        let truth = truths.get(key);
+        let Some(rows) = by_tag.get(format!("call={key}").as_str()) else {
+            assert!(truth.is_none(), "{key} was sent and has no row: {seen:?}");
+            assert!(seen.status() != Some(200), "{key} was answered and has no row");
             continue;
+        };
+        let decisive: Vec<_> = rows.iter().filter(|row| row.kind != "attempt").collect();
+        let [row] = decisive[..] else { panic!("{key} is settled by {} rows", decisive.len()) };
+        assert_eq!(row.requests, 1, "{row:?}");
+        if let Some(id) = seen.id() {
+            assert_eq!(row.id, id);
         }
-        let truth = truths.get(key).unwrap_or_else(|| panic!("{key} was never sent: {seen:?}"));
-        let row = stage.row_of(id).await;
-        compare_one(seen, truth, &row);
-        if row["provenance"] == "reported" {
-            reported.push((truth.reported.unwrap(), row));
+        let charged: i64 = rows.iter().map(|row| row.charged).sum();
+        assert_eq!(charged, row.charged, "more than the deciding try is charged: {rows:?}");
+        if let Some(truth) = truth {
+            one_call_agrees(seen, truth, row);
         }
     }
-    reported
 }
 
-fn compare_one(seen: &Seen, truth: &Truth, row: &Value) {
-    let number = |field: &str| row[field].as_u64().unwrap_or_else(|| panic!("{field}: {row}"));
-    let say = || format!("{seen:?}\n{truth:?}\n{row}");
-    let cut_by_us = seen.answer.as_ref().is_some_and(|answer| answer.text().contains("\"length\""));
-    if row["provenance"] == "reported" {
+fn one_call_agrees(seen: &Seen, truth: &Truth, row: &Entry) {
+    let say = || format!("{seen:?}\n{truth:?}\n{row:?}");
+    assert!(row.charged == 0 || row.charged == row.cost(), "{}", say());
+    if row.is_reported() {
         let usage = truth.reported.unwrap_or_else(|| panic!("nothing was reported: {}", say()));
-        assert_eq!(number("input_tokens"), usage.prompt, "{}", say());
-        assert_eq!(number("output_tokens"), usage.completion, "{}", say());
-        assert_eq!(number("cache_read_tokens"), usage.cached, "{}", say());
+        assert_eq!(row.all_input(), usage.prompt as i64, "{}", say());
+        assert_eq!(row.cache_read, usage.cached as i64, "{}", say());
+        assert_eq!(row.all_output(), usage.completion as i64, "{}", say());
+        assert_eq!(row.reasoning, usage.reasoning as i64, "{}", say());
         return;
     }
     match seen.plan.kind {
         Kind::Whole | Kind::Stream | Kind::QuietStream | Kind::Retried => {
-            assert!(cut_by_us || seen.status() != Some(200), "reported, not believed: {}", say());
+            let cut = row.outcome == "cut";
+            assert!(cut || truth.reported.is_none(), "reported, not believed: {}", say());
         }
-        Kind::Failing => assert_eq!(row["charged_usd"], "0", "{}", say()),
-        Kind::Cancelled | Kind::Broken | Kind::Uncounted | Kind::ErrorInside => {
-            if seen.plan.is_streamed() {
-                assert!(number("output_tokens") >= seen.delivered(), "{}", say());
-                assert!(number("output_tokens") <= truth.produced, "{}", say());
-            }
-        }
+        Kind::Failing => assert_eq!(row.charged, 0, "{}", say()),
+        Kind::Cancelled | Kind::Broken | Kind::Uncounted | Kind::ErrorInside => {}
+    }
+    if seen.plan.is_streamed() && seen.status() == Some(200) {
+        assert!(row.all_output() >= seen.delivered() as i64, "{}", say());
+        assert!(row.all_output() <= truth.produced as i64, "{}", say());
     }
 }
 
-/// A load without some kind would prove nothing about it.
-fn the_load_was_mixed(seen: &[Seen], calls: u64) {
-    assert_eq!(seen.len() as u64, calls);
-    let refused = seen.iter().filter(|seen| seen.status() == Some(429)).count() as u64;
-    let good = seen.iter().filter(|seen| seen.status() == Some(200)).count() as u64;
-    assert!(refused > calls / 20, "hardly a budget ran out: {refused} refusals");
-    assert!(good > calls / 4, "hardly a call went through: {good}");
+/// Over all calls whose usage was reported and believed, and over all rows in the report.
+fn the_sums_agree(
+    stage: &Stage,
+    truths: &BTreeMap<String, Truth>,
+    rows: &BTreeMap<String, Vec<Entry>>,
+) {
+    let all: Vec<&Entry> = rows.values().flatten().collect();
+    let (mut ledger, mut provider) = ((0, 0), (0, 0));
+    for row in all.iter().filter(|row| row.is_reported()) {
+        let usage = truths[row.tags.trim_start_matches("call=")].reported.unwrap();
+        ledger = (ledger.0 + row.all_input(), ledger.1 + row.all_output());
+        provider = (provider.0 + usage.prompt as i64, provider.1 + usage.completion as i64);
+    }
+    assert_eq!(ledger, provider);
+    assert!(ledger.1 > 0);
+
+    let report = stage.gateway.run_json(&["report", "--by", "account", "--format", "json"]);
+    let lines = report["rows"].as_array().unwrap();
+    let requests: i64 = lines.iter().map(|line| line["requests"].as_i64().unwrap()).sum();
+    assert_eq!(requests, all.iter().map(|row| row.requests).sum::<i64>());
+    let charged = lines.iter().map(|line| nanos(line["charged_usd"].as_str().unwrap()));
+    assert_eq!(charged.sum::<i64>(), all.iter().map(|row| row.charged).sum::<i64>());
 }
 
-fn the_report_is_the_sum(stage: &Stage, reported: &[(Usage, Value)]) {
-    let report = stage.gateway.run_json(&["report", "--by", "account", "--format", "json"]);
-    let total = |field: &str| -> u64 {
-        report["rows"].as_array().unwrap().iter().map(|row| row[field].as_u64().unwrap()).sum()
-    };
-    let truly: u64 = reported.iter().map(|(usage, _)| usage.completion).sum();
-    let rows: u64 = reported.iter().map(|(_, row)| row["output_tokens"].as_u64().unwrap()).sum();
-    assert_eq!(rows, truly);
-    assert!(total("output_tokens") >= truly);
+fn nanos(dollars: &str) -> i64 {
+    let (whole, rest) = dollars.split_once('.').unwrap_or((dollars, ""));
+    format!("{whole}{rest:0<9}").parse().unwrap()
 }
