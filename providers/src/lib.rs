@@ -8,10 +8,13 @@
 //! - [`unified`]: the hub. Every dialect is translated to and from it, never to another dialect.
 //! - [`guard`]: what is refused before anything is parsed.
 //! - [`dialect`]: the client's side, one module a wire format.
+//! - [`sse`]: server-sent events, bytes in any split to frames.
+//! - [`openai`], [`compatible`], [`demo`]: the providers, one folder each, listed by [`provider`].
 
 pub mod compatible;
 mod counts;
 mod decimal;
+pub mod demo;
 pub mod dialect;
 pub mod guard;
 mod http_date;

@@ -2,6 +2,7 @@
 
 use crate::Provider;
 use crate::compatible;
+use crate::demo;
 use crate::openai;
 
 /// The provider of that kind.
@@ -15,6 +16,6 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
 }
 
 fn all() -> impl Iterator<Item = &'static dyn Provider> {
-    let listed: [&'static dyn Provider; 1] = [&openai::OPENAI];
+    let listed: [&'static dyn Provider; 2] = [&openai::OPENAI, &demo::DEMO];
     listed.into_iter().chain(compatible::ALL.iter().map(|p| p as &dyn Provider))
 }
