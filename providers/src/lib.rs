@@ -10,7 +10,9 @@
 //! - [`dialect`]: the client's side, one module a wire format.
 //! - [`sse`]: server-sent events, bytes in any split to frames.
 //! - [`openai`], [`compatible`], [`demo`]: the providers, one folder each, listed by [`provider`].
+//! - [`catalogue`]: models, limits and price history as data.
 
+pub mod catalogue;
 pub mod compatible;
 mod counts;
 mod decimal;

@@ -1,0 +1,136 @@
+//! Models with their limits and capabilities, and what they cost since when: data with a source and a
+//! date, read exactly.
+
+mod models;
+mod names;
+mod prices;
+mod rule;
+
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+use tollgate_accounting::{PriceCard, Timestamp};
+
+pub use models::{Modalities, ModelInfo};
+
+/// Everything known about models and prices.
+#[derive(Debug, Default)]
+pub struct Catalogue<'d> {
+    models: models::Models<'d>,
+    /// In the order they are asked: the first that knows a price is believed.
+    prices: Vec<prices::Prices<'d>>,
+}
+
+/// Why a file of the catalogue cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogueError {
+    /// Which file.
+    pub file: &'static str,
+    /// What is wrong.
+    pub message: String,
+}
+
+#[derive(Deserialize)]
+struct Sources<'d> {
+    genai_prices: &'d str,
+    models_dev: &'d str,
+    demo: &'d str,
+}
+
+impl Catalogue<'static> {
+    /// The catalogue that is built in.
+    pub fn builtin() -> &'static Catalogue<'static> {
+        static BUILTIN: OnceLock<Catalogue<'static>> = OnceLock::new();
+        // What is built in is read by a test, so there is no error to be had; were there one, every
+        // price would be unknown, and an unknown price is never free.
+        BUILTIN.get_or_init(|| read_builtin().unwrap_or_default())
+    }
+}
+
+fn read_builtin() -> Result<Catalogue<'static>, CatalogueError> {
+    let dates: Sources<'static> = serde_json::from_str(include_str!("../../data/sources.json"))
+        .map_err(|e| CatalogueError { file: "sources.json", message: e.to_string() })?;
+    let mut catalogue = Catalogue::default();
+    catalogue.add_prices("demo", dates.demo, include_str!("../../data/demo-prices.json"))?;
+    let genai = include_str!("../../data/genai-prices-v2.json");
+    catalogue.add_prices("genai-prices", dates.genai_prices, genai)?;
+    catalogue.add_models(dates.models_dev, include_str!("../../data/models-dev.json"))?;
+    Ok(catalogue)
+}
+
+impl<'d> Catalogue<'d> {
+    /// Adds a price list in the form of genai-prices' `data.json`, to be asked behind those added before.
+    pub fn add_prices(
+        &mut self,
+        source: &'d str,
+        date: &'d str,
+        json: &'d str,
+    ) -> Result<(), CatalogueError> {
+        let prices = prices::Prices::read(source, date, json)
+            .map_err(|e| CatalogueError { file: "prices", message: e.to_string() })?;
+        self.prices.push(prices);
+        Ok(())
+    }
+
+    /// Takes models in the reduced form of models.dev's `api.json`, in place of those before.
+    pub fn add_models(&mut self, date: &'d str, json: &'d str) -> Result<(), CatalogueError> {
+        self.models = models::Models::read(date, json)
+            .map_err(|e| CatalogueError { file: "models", message: e.to_string() })?;
+        Ok(())
+    }
+
+    /// What a model costs at a provider at that instant; nothing where it is not known, which is not
+    /// the same as nothing to pay.
+    pub fn card(&self, provider: &str, model: &str, at: Timestamp) -> Option<PriceCard> {
+        let priced = self.prices.iter().find_map(|p| p.card(names::in_prices(provider), model, at));
+        priced.or_else(|| self.models.card(names::in_models(provider), model))
+    }
+
+    /// What is known of a model at a provider.
+    pub fn model(&self, provider: &str, model: &str) -> Option<ModelInfo<'d>> {
+        let listed = self.models.get(names::in_models(provider), model);
+        let window =
+            self.prices.iter().find_map(|p| p.context_window(names::in_prices(provider), model));
+        match (listed, window) {
+            (Some(info), window) => {
+                Some(ModelInfo { context_window: info.context_window.or(window), ..info })
+            }
+            (None, Some(window)) => {
+                let id =
+                    self.prices.iter().find_map(|p| p.id(names::in_prices(provider), model))?;
+                Some(ModelInfo { context_window: Some(window), ..ModelInfo::bare(id) })
+            }
+            (None, None) => {
+                let id =
+                    self.prices.iter().find_map(|p| p.id(names::in_prices(provider), model))?;
+                Some(ModelInfo::bare(id))
+            }
+        }
+    }
+
+    /// The models known at a provider, by name.
+    pub fn models(&self, provider: &str) -> Vec<ModelInfo<'d>> {
+        let mut all = self.models.of(names::in_models(provider));
+        for prices in &self.prices {
+            for (id, window) in prices.of(names::in_prices(provider)) {
+                if !all.iter().any(|info| info.id == id) {
+                    all.push(ModelInfo { context_window: window, ..ModelInfo::bare(id) });
+                }
+            }
+        }
+        all.sort_by(|a, b| a.id.cmp(b.id));
+        all
+    }
+
+    /// The providers known, by the names their source gives them.
+    pub fn providers(&self) -> Vec<&'d str> {
+        let mut all = self.models.providers();
+        all.extend(self.prices.iter().flat_map(prices::Prices::providers));
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests;

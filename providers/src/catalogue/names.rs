@@ -1,0 +1,22 @@
+//! What our providers are called in the sources.
+
+/// Our kind, its name in genai-prices, its name in models.dev. Others are called alike everywhere.
+const NAMES: [(&str, &str, &str); 7] = [
+    ("gemini", "google", "google"),
+    ("vertex", "google", "google-vertex"),
+    ("bedrock", "aws", "amazon-bedrock"),
+    ("xai", "x-ai", "xai"),
+    ("together", "together", "togetherai"),
+    ("fireworks", "fireworks", "fireworks-ai"),
+    ("ollama", "ollama", "ollama-cloud"),
+];
+
+/// The name in genai-prices.
+pub(super) fn in_prices(provider: &str) -> &str {
+    NAMES.iter().find(|(ours, _, _)| *ours == provider).map_or(provider, |(_, theirs, _)| theirs)
+}
+
+/// The name in models.dev.
+pub(super) fn in_models(provider: &str) -> &str {
+    NAMES.iter().find(|(ours, _, _)| *ours == provider).map_or(provider, |(_, _, theirs)| theirs)
+}

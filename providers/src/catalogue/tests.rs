@@ -1,0 +1,143 @@
+use serde_json::Value;
+use tollgate_accounting::{Class, Rounding, Usage};
+
+use super::*;
+
+fn day(year: i64, month: i64, day: i64) -> Timestamp {
+    Timestamp::from_micros(crate::http_date::days(year, month, day) * 86_400_000_000)
+}
+
+fn now() -> Timestamp {
+    day(2026, 11, 24)
+}
+
+/// Dollars per million tokens of a class in the first tier, as text.
+fn rate(provider: &str, model: &str, class: Class, at: Timestamp) -> Option<String> {
+    let card = Catalogue::builtin().card(provider, model, at)?;
+    card.tiers[0].rates.get(class).map(|price| price.to_string())
+}
+
+#[test]
+fn what_is_built_in_can_be_read_whole() {
+    let catalogue = read_builtin().unwrap();
+    let providers = catalogue.providers();
+    let models: usize = providers.iter().map(|p| catalogue.models(p).len()).sum();
+    assert!(providers.len() >= 30 && models >= 1_000, "{} {models}", providers.len());
+}
+
+#[test]
+fn every_price_card_is_valid_and_its_version_names_it_alone() {
+    let raw: Value = serde_json::from_str(include_str!("../../data/genai-prices-v2.json")).unwrap();
+    let (mut versions, mut priced) = (std::collections::HashMap::new(), 0);
+    for provider in raw.as_array().unwrap() {
+        let id = provider["id"].as_str().unwrap();
+        for model in provider["models"].as_array().unwrap() {
+            let name = model["id"].as_str().unwrap();
+            for at in [day(2024, 1, 1), now(), day(2030, 1, 1)] {
+                let Some(card) = Catalogue::builtin().card(id, name, at) else { continue };
+                card.check().unwrap();
+                priced += 1;
+                let before = versions.insert(card.version.clone(), card.clone());
+                assert!(before.is_none_or(|before| before == card), "{}", card.version);
+            }
+        }
+    }
+    assert!(priced > 3_000, "{priced}");
+}
+
+#[test]
+fn prices_are_found_by_rule_case_aside() {
+    let cases = [
+        ("openai", "gpt-4o-mini", Class::Input, "0.15"),
+        ("openai", "gpt-4o-mini-2024-07-18", Class::Input, "0.15"),
+        ("openai", "GPT-4o-mini", Class::CacheRead, "0.075"),
+        ("anthropic", "claude-3-5-haiku-20241022", Class::CacheWrite, "1"),
+        ("anthropic", "claude-3-5-haiku-20241022", Class::CacheWriteLong, "1.6"),
+        ("azure", "gpt-4o-mini", Class::Output, "0.6"),
+        ("demo", "fast", Class::Output, "0.6"),
+        ("xai", "grok-3-fast", Class::Output, "25"),
+    ];
+    for (provider, model, class, expected) in cases {
+        assert_eq!(
+            rate(provider, model, class, now()).as_deref(),
+            Some(expected),
+            "{provider}/{model}"
+        );
+    }
+}
+
+#[test]
+fn an_unknown_model_has_no_price_rather_than_a_free_one() {
+    for (provider, model) in [
+        ("openai", "no-such-model"),
+        ("nobody", "gpt-4o"),
+        ("mistral", "mistral-nemo:free"),
+        ("openai", ""),
+    ] {
+        assert_eq!(Catalogue::builtin().card(provider, model, now()), None, "{provider}/{model}");
+    }
+}
+
+#[test]
+fn history_is_kept_to_the_day() {
+    let input = |at| rate("openai", "o3", Class::Input, at).unwrap();
+    assert_eq!(input(day(2025, 6, 9)), "10");
+    assert_eq!(input(day(2025, 6, 10)), "2");
+    let card = Catalogue::builtin().card("openai", "o3", now()).unwrap();
+    assert_eq!(card.effective_from, day(2025, 6, 10));
+    assert_eq!(card.version, "genai-prices/2026-11-24/openai/o3/1");
+}
+
+#[test]
+fn prices_that_go_by_the_clock_go_by_the_clock() {
+    let at = |hour: i64| day(2025, 1, 1).plus(hour * 3_600_000_000).unwrap();
+    assert_eq!(rate("deepseek", "deepseek-chat", Class::Input, at(12)).unwrap(), "0.27");
+    assert_eq!(rate("deepseek", "deepseek-chat", Class::Input, at(20)).unwrap(), "0.135");
+}
+
+#[test]
+fn tiers_begin_above_their_threshold() {
+    let card = Catalogue::builtin().card("google", "gemini-2.5-pro", now()).unwrap();
+    let cost = |tokens| {
+        card.cost(&Usage::new().with(Class::Input, tokens), Rounding::HalfEven).unwrap().to_string()
+    };
+    assert_eq!(cost(200_000), "0.25");
+    assert_eq!(cost(200_001), "0.5000025");
+}
+
+#[test]
+fn searches_and_requests_have_a_price_apiece() {
+    let card = Catalogue::builtin().card("anthropic", "claude-3-5-haiku-latest", now()).unwrap();
+    let usage = Usage::new().with(Class::WebSearch, 3);
+    assert_eq!(card.cost(&usage, Rounding::HalfEven).unwrap().to_string(), "0.03");
+    let card = Catalogue::builtin().card("perplexity", "sonar", now()).unwrap();
+    assert_eq!(card.cost(&Usage::new(), Rounding::HalfEven).unwrap().to_string(), "0.012");
+}
+
+#[test]
+fn limits_and_capabilities_are_known() {
+    let model = |p, m| Catalogue::builtin().model(p, m).unwrap();
+    let info = model("openai", "gpt-5.1");
+    assert_eq!((info.context_window, info.max_output_tokens), (Some(400_000), Some(128_000)));
+    assert_eq!((info.temperature, info.reasoning), (Some(false), Some(true)));
+    assert!(info.input.unwrap().image && !info.output.unwrap().image);
+    assert_eq!(model("demo", "small").context_window, Some(128_000));
+    assert_eq!(Catalogue::builtin().model("openai", "no-such-model"), None);
+}
+
+#[test]
+fn a_list_that_holds_no_price_where_one_should_be_is_refused() {
+    let list = |price: &str| {
+        format!(
+            r#"[{{"id":"p","models":[{{"id":"m","match":{{"equals":"m"}},"prices":{{"input_mtok":{price}}}}}]}}]"#
+        )
+    };
+    for bad in ["-1", "1e40", "\"1\"", "{\"base\":1}", "true"] {
+        let json = list(bad);
+        assert!(Catalogue::default().add_prices("x", "d", &json).is_err(), "{bad}");
+    }
+    let json = list("1.5");
+    let mut catalogue = Catalogue::default();
+    catalogue.add_prices("x", "d", &json).unwrap();
+    assert_eq!(catalogue.card("p", "M", now()).unwrap().version, "x/d/p/m/0");
+}
