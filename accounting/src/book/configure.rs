@@ -108,7 +108,7 @@ impl Book {
         account.is_live = false;
         account.generation = account.generation.wrapping_add(1);
         let limits = std::mem::take(&mut account.limits);
-        account.retired.extend(limits);
+        limits.into_iter().for_each(|limit| self.end_limit(limit));
         was_live
     }
 
@@ -132,6 +132,7 @@ impl Book {
             chain: chain.into_boxed_slice(),
             limits: Vec::new(),
             retired: Vec::new(),
+            parked: Vec::new(),
             is_live: false,
             generation: 0,
             totals: Units::NONE,
@@ -152,31 +153,47 @@ impl Book {
         let account = &mut self.accounts[index as usize];
         let old_zone = std::mem::replace(&mut account.zone, prepared.zone);
         account.is_live = true;
-        let mut old = std::mem::take(&mut account.limits);
-        old.append(&mut account.retired);
+        let mut live = std::mem::take(&mut account.limits);
+        let mut retired = std::mem::take(&mut account.retired);
         let mut current = Vec::with_capacity(prepared.limits.len());
         for (limit, key) in prepared.limits {
-            let known = old.iter().position(|old| self.limits[*old as usize].key == key);
-            let at = match known.map(|place| old.remove(place)) {
-                Some(at) => {
-                    self.limits[at as usize].become_limit(limit, &old_zone, now);
-                    at
-                }
-                None => self.add_limit(index, limit, key),
+            let at = if let Some(at) = self.remove_key(&mut live, &key) {
+                self.limits[at as usize].become_limit(limit, &old_zone, now);
+                self.limits[at as usize].touch(at, &mut self.dirty_limits);
+                at
+            } else if let Some(at) = self.remove_key(&mut retired, &key) {
+                self.limits[at as usize].become_limit(limit, &old_zone, now);
+                self.begin_limit(at);
+                at
+            } else {
+                self.add_limit(index, limit, key)
             };
             current.push(at);
         }
         let account = &mut self.accounts[index as usize];
         account.limits = current;
-        account.retired = old;
+        account.retired = retired;
+        live.into_iter().for_each(|limit| self.end_limit(limit));
         index
     }
 
+    /// Counts no new holds by the limit, and has written how it stands: its rule is forgotten
+    /// with the process.
+    fn end_limit(&mut self, index: u32) {
+        let node = &mut self.limits[index as usize];
+        let account = &mut self.accounts[node.account as usize];
+        // Beyond the calendar's years nothing rolls.
+        let _ = node.state.advance(&node.rule, &account.zone, self.latest);
+        node.touch(index, &mut self.dirty_limits);
+        account.retired.push(index);
+    }
+
+    fn remove_key(&self, among: &mut Vec<u32>, key: &Arc<str>) -> Option<u32> {
+        let place = among.iter().position(|at| self.limits[*at as usize].key == *key)?;
+        Some(among.remove(place))
+    }
+
     fn add_limit(&mut self, account: u32, limit: Limit, key: Arc<str>) -> u32 {
-        // Strictly later than every hold that was taken without it.
-        if self.last_taken == self.latest {
-            self.latest = self.latest.saturating_plus(1);
-        }
         let rule = Rule::of(&limit);
         let index = u32::try_from(self.limits.len()).unwrap_or(u32::MAX);
         self.limits.push(Node {
@@ -184,17 +201,41 @@ impl Book {
             state: State::new(&rule),
             words: Arc::from(limit.describe()),
             limit,
-            key,
+            key: key.clone(),
             account,
             since: self.latest,
             is_restored: false,
             is_dirty: false,
         });
+        let parked = &mut self.accounts[account as usize].parked;
+        let waiting = parked.extract_if(.., |row| row.limit_key == key).collect::<Vec<_>>();
+        for row in waiting {
+            // A row that no book can have written restores nothing.
+            let _ = self.restore_row(index, row.period, row.fields);
+        }
+        self.begin_limit(index);
         index
+    }
+
+    /// From now on holds are counted by the limit: strictly later than every hold that was taken
+    /// without it, so that after a restart it is known which ones were.
+    fn begin_limit(&mut self, index: u32) {
+        if self.last_taken == self.latest {
+            self.latest = self.latest.saturating_plus(1);
+        }
+        let node = &mut self.limits[index as usize];
+        node.since = self.latest;
+        node.touch(index, &mut self.dirty_limits);
     }
 }
 
 impl Node {
+    /// Everything is to be written: what was durable was counted under another rule.
+    fn touch(&mut self, index: u32, dirty: &mut Vec<u32>) {
+        self.state.touch();
+        self.mark(index, dirty);
+    }
+
     /// Changes what may change under the same key. Time up to now passed under the old rule.
     fn become_limit(&mut self, limit: Limit, old_zone: &Zone, now: Timestamp) {
         // Beyond the calendar's years nothing rolls; the next hold is refused for it.

@@ -39,11 +39,17 @@ pub struct RestoredHold<'a> {
     pub deadline: Timestamp,
 }
 
+/// A row of a limit that isn't configured.
+#[derive(Clone, Debug)]
+pub(super) struct Parked {
+    pub(super) limit_key: Arc<str>,
+    pub(super) period: i64,
+    pub(super) fields: [i64; 4],
+}
+
 /// Why a row or hold can't be put back. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unrestorable {
-    /// The limit isn't configured any more. Harmless: nothing counts by it.
-    NoSuchLimit,
     /// No book can have written this.
     Corrupt,
     /// The id is in use.
@@ -83,26 +89,44 @@ impl Book {
         rows
     }
 
-    /// Puts a row back into a book that is configured and wasn't used yet.
+    /// Puts a row back into a book that is configured and wasn't used yet. The row of a limit that
+    /// isn't configured waits until it is.
     pub fn restore_balance(&mut self, balance: Balance) -> Result<(), Unrestorable> {
         let Balance { account, limit_key, period, fields } = balance;
         let index = self.ensure_account(&account);
         let account = &mut self.accounts[index as usize];
-        let [a, b, c, d] = fields;
         if limit_key.is_empty() {
-            let totals = Units { requests: a, input: b, output: c, cost: d };
+            let [requests, input, output, cost] = fields;
+            let totals = Units { requests, input, output, cost };
             account.totals = totals.valid().map_err(|_| Unrestorable::Corrupt)?;
             return Ok(());
         }
         let limits = account.limits.iter().chain(&account.retired);
         let found = limits.copied().find(|at| self.limits[*at as usize].key == limit_key);
-        let node = &mut self.limits[found.ok_or(Unrestorable::NoSuchLimit)? as usize];
+        match found {
+            Some(at) => self.restore_row(at, period, fields),
+            None => {
+                account.parked.push(Parked { limit_key, period, fields });
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn restore_row(
+        &mut self,
+        limit: u32,
+        period: i64,
+        fields: [i64; 4],
+    ) -> Result<(), Unrestorable> {
+        let node = &mut self.limits[limit as usize];
+        let [a, b, c, since] = fields;
         if !node.state.restore(&node.rule, Row { period, fields: [a, b, c] }) {
             return Err(Unrestorable::Corrupt);
         }
-        node.since = Timestamp::from_micros(d);
+        let since = Timestamp::from_micros(since);
+        node.since = if node.is_restored { node.since.max(since) } else { since };
         node.is_restored = true;
-        self.latest = self.latest.max(node.state.seen());
+        self.latest = self.latest.max(node.state.seen()).max(since);
         Ok(())
     }
 
@@ -145,7 +169,6 @@ impl Book {
 impl fmt::Display for Unrestorable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Unrestorable::NoSuchLimit => "the limit isn't configured any more",
             Unrestorable::Corrupt => "no book can have written this row",
             Unrestorable::DuplicateHold => "a hold of this id is there already",
         })

@@ -75,7 +75,7 @@ impl Book {
                 break;
             }
             self.deadlines.pop();
-            if let Some(Place::Open(index)) = self.ids.place(id) {
+            if let Some(index) = self.open_until(deadline, id) {
                 let held = self.holds[index as usize].held;
                 self.post(now, index, held, held);
                 self.holds[index as usize].phase = Phase::Expired;

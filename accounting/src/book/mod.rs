@@ -88,6 +88,7 @@ struct Account {
     limits: Vec<u32>,
     /// Limits that were configured once: their state lives on, should they come back.
     retired: Vec<u32>,
+    parked: Vec<durable::Parked>,
     is_live: bool,
     generation: u32,
     totals: Units,
@@ -394,8 +395,20 @@ impl Book {
     /// outweighs the open ones, so the queue stays bounded at no cost a call.
     fn drop_stale_deadlines(&mut self) {
         if self.deadlines.len() > 2 * self.open_count + 1_024 {
-            let Book { deadlines, ids, .. } = self;
-            deadlines.retain(|Reverse((_, id))| matches!(ids.place(*id), Some(Place::Open(_))));
+            let mut deadlines = std::mem::take(&mut self.deadlines);
+            deadlines.retain(|Reverse((deadline, id))| self.open_until(*deadline, *id).is_some());
+            self.deadlines = deadlines;
+        }
+    }
+
+    /// The open hold that a deadline is for. An id that was forgotten may have come back with
+    /// another one.
+    fn open_until(&self, deadline: Timestamp, id: HoldId) -> Option<u32> {
+        match self.ids.place(id)? {
+            Place::Open(index) => {
+                (self.holds[index as usize].deadline == deadline).then_some(index)
+            }
+            Place::Ended(_) => None,
         }
     }
 }

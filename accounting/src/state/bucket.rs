@@ -88,6 +88,10 @@ impl Bucket {
         }
     }
 
+    pub(super) fn touch(&mut self) {
+        self.dirty = true;
+    }
+
     pub(super) fn restore(&mut self, rule: &Rule, row: Row) -> bool {
         let Row { period, fields: [at, high, low] } = row;
         let water = joined(high, low);

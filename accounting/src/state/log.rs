@@ -7,7 +7,7 @@ use crate::{Overflow, Timestamp};
 
 /// More takings than this in a window share entries: a newer one joins the newest entry, whose
 /// instant becomes its own. What joined stays counted longer, never shorter.
-pub(super) const MOST_ENTRIES: usize = 1_024;
+const MOST: i64 = 1_024;
 
 /// The tag of a taking that had left the window before a restart.
 const GONE: i64 = -1;
@@ -16,6 +16,9 @@ const GONE: i64 = -1;
 pub(crate) struct Log {
     /// Oldest first; instants and numbers both ascend strictly.
     entries: VecDeque<Entry>,
+    /// Entries that left the window before their row was written. After a restart, their holds
+    /// must find them and not their neighbours.
+    unwritten: VecDeque<Entry>,
     next: i64,
     posted: i64,
     held: i64,
@@ -45,6 +48,9 @@ impl Log {
             self.held -= oldest.held;
             self.overrun -= i128::from(oldest.overrun);
             self.entries.pop_front();
+            if oldest.dirty {
+                self.unwritten.push_back(oldest);
+            }
         }
         let capacity = i128::from(rule.capacity);
         if self.sum() - self.overrun <= capacity {
@@ -57,12 +63,16 @@ impl Log {
     }
 
     pub(super) fn take(&mut self, now: Timestamp, amount: i64) -> i64 {
-        let full = self.entries.len() >= MOST_ENTRIES;
+        let full = self.entries.len() >= MOST as usize;
         match self.entries.back_mut() {
             Some(newest) if full || newest.at >= now => newest.at = newest.at.max(now),
             _ => {
                 let (number, at) = (self.next, now);
                 self.next += 1;
+                // The new entry's row will take the place of theirs.
+                while self.unwritten.front().is_some_and(|e| e.number <= number - MOST) {
+                    self.unwritten.pop_front();
+                }
                 let entry = Entry { number, at, posted: 0, held: 0, overrun: 0, dirty: true };
                 self.entries.push_back(entry);
             }
@@ -103,13 +113,14 @@ impl Log {
     }
 
     pub(super) fn view(&self, rule: &Rule, now: Timestamp) -> View {
-        let live = self.entries.iter().filter(|entry| is_live(entry, rule, now));
         let (mut posted, mut held) = (0, 0);
         let mut resets_at = None;
-        for entry in live {
+        for entry in self.entries.iter().filter(|entry| is_live(entry, rule, now)) {
             posted += entry.posted;
             held += entry.held;
-            resets_at = Some(entry.at.saturating_plus(rule.micros));
+            if entry.posted + entry.held > 0 {
+                resets_at = Some(entry.at.saturating_plus(rule.micros));
+            }
         }
         let available = i128::from(rule.capacity) - i128::from(posted) - i128::from(held);
         View { posted, held, available: to_i64(available), resets_at }
@@ -117,11 +128,19 @@ impl Log {
 
     /// Rows reuse as many places as there can be entries.
     pub(super) fn rows(&mut self, push: &mut dyn FnMut(Row)) {
+        let mut write = |entry: &Entry| {
+            let Entry { number, at, posted, .. } = *entry;
+            push(Row { period: number % MOST, fields: [number, at.micros(), posted] });
+        };
+        self.unwritten.drain(..).for_each(|entry| write(&entry));
         for entry in self.entries.iter_mut().filter(|entry| entry.dirty) {
             entry.dirty = false;
-            let period = entry.number % MOST_ENTRIES as i64;
-            push(Row { period, fields: [entry.number, entry.at.micros(), entry.posted] });
+            write(entry);
         }
+    }
+
+    pub(super) fn touch(&mut self) {
+        self.entries.iter_mut().for_each(|entry| entry.dirty = true);
     }
 
     pub(super) fn restore(&mut self, row: Row) -> bool {
@@ -129,7 +148,7 @@ impl Log {
         let sum = self.posted.checked_add(posted);
         let next = number.checked_add(1);
         let (Some(sum), Some(next)) = (sum, next) else { return false };
-        if posted < 0 || number < 0 || period != number % MOST_ENTRIES as i64 {
+        if posted < 0 || number < 0 || period != number % MOST {
             return false;
         }
         let at = Timestamp::from_micros(at);

@@ -245,6 +245,16 @@ impl State {
         }
     }
 
+    /// Every row counts as changed.
+    pub(crate) fn touch(&mut self) {
+        match self {
+            State::Bucket(bucket) => bucket.touch(),
+            State::Windows(windows) => windows.touch(),
+            State::Log(log) => log.touch(),
+            State::Flight { .. } => {}
+        }
+    }
+
     /// Puts a row back. `false` if no state of this kind could have written it.
     pub(crate) fn restore(&mut self, rule: &Rule, row: Row) -> bool {
         match self {

@@ -143,6 +143,11 @@ impl Windows {
         }
     }
 
+    pub(super) fn touch(&mut self) {
+        let all = self.past.iter_mut().chain([&mut self.now]);
+        all.for_each(|balance| balance.dirty |= balance.known);
+    }
+
     pub(super) fn restore(&mut self, rule: &Rule, row: Row) -> bool {
         let Row { period, fields: [end, posted, excused] } = row;
         if posted < 0 || end <= period {
@@ -158,8 +163,8 @@ impl Windows {
         } else if balance.start == self.now.start {
             self.now = balance;
         } else {
-            self.past.push(balance);
-            self.past.sort_by_key(|balance| balance.start);
+            let place = self.past.partition_point(|before| before.start < balance.start);
+            self.past.insert(place, balance);
         }
         true
     }
