@@ -7,6 +7,7 @@
 #![expect(clippy::print_stderr, reason = "a failure prints the seed that replays it")]
 
 mod calendar;
+mod checks;
 mod dice;
 mod model;
 mod steps;
