@@ -31,6 +31,12 @@ impl Progress {
         self.0.inc(1);
     }
 
+    /// So many steps of so many are done.
+    pub fn at(&self, done: u64, all: u64) {
+        self.0.set_length(all);
+        self.0.set_position(done);
+    }
+
     /// What is being done now.
     pub fn say(&self, label: &str) {
         self.0.set_message(label.to_owned());

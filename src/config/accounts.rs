@@ -37,7 +37,7 @@ struct Above {
 }
 
 /// All accounts, parents before children.
-pub(super) fn accounts(root: &Section<'_>, names: &Names<'_>) -> Vec<Account> {
+pub(super) fn accounts(root: &Section<'_>, names: &Names) -> Vec<Account> {
     let mut accounts = Vec::new();
     let top = Inherited {
         path: "",
@@ -57,7 +57,7 @@ fn account(
     name: &str,
     field: &Field<'_>,
     parent: &Inherited<'_>,
-    names: &Names<'_>,
+    names: &Names,
     out: &mut Vec<Account>,
 ) {
     if parent.depth == DEEPEST {
@@ -164,7 +164,7 @@ fn timezone<'t>(field: &Field<'t>) -> Option<&'t str> {
 
 /// What may be asked for. A child cannot be allowed more than its parent, so that the list of the
 /// caller's own account is the only one to look at.
-fn allowed(field: &Field<'_>, parent: &AllowedModels, names: &Names<'_>) -> AllowedModels {
+fn allowed(field: &Field<'_>, parent: &AllowedModels, names: &Names) -> AllowedModels {
     let mut patterns = Vec::new();
     for item in field.list().into_iter().flatten() {
         let Some(pattern) = item.text() else { continue };

@@ -46,7 +46,7 @@ const ALGORITHMS: [(&str, Word); 6] = [
 ];
 
 /// The limits of one account, each with where it stands.
-pub(super) fn limits<'t>(account: &Section<'t>, names: &Names<'_>) -> Vec<(Field<'t>, Limit)> {
+pub(super) fn limits<'t>(account: &Section<'t>, names: &Names) -> Vec<(Field<'t>, Limit)> {
     let mut limits: Vec<(Field<'t>, Limit)> = Vec::new();
     let mut add = |field: Field<'t>, limit: Option<Limit>| {
         let Some(limit) = limit else { return };
@@ -90,7 +90,7 @@ fn short(field: &Field<'_>) -> Option<Limit> {
 }
 
 /// `[[accounts.NAME.limit]]`.
-fn long(table: &Section<'_>, names: &Names<'_>) -> Option<Limit> {
+fn long(table: &Section<'_>, names: &Names) -> Option<Limit> {
     let metric = table.require("metric", "it says what is counted");
     let amount = table.require("amount", "it says how much is allowed");
     let (per, from_day) = (table.get("per"), table.get("from_day"));

@@ -28,7 +28,11 @@ pub use snapshot::{
     Provider, Route, Server, Snapshot, Storage, Target, UnknownPrice,
 };
 
-use self::{models::Placed, names::Names, reader::Reader};
+use self::{
+    models::Placed,
+    names::{Names, Served},
+    reader::Reader,
+};
 
 /// A larger file is not a configuration.
 const LARGEST: u64 = 4 << 20;
@@ -75,12 +79,14 @@ fn snapshot<'t>(reader: &'t Reader<'t>, table: &'t DeTable<'t>) -> Snapshot {
     let providers = providers::providers(&root);
     let prices = prices::prices(&root, &providers);
     let unknown_price = prices::unknown_price(&root);
-    let aliases = models::models(&root, &providers);
+    let served = Served::new(&providers, &prices);
+    let aliases = models::models(&root, &served);
     let prompts = server::prompts(&root);
-    let names = Names::new(&providers, &aliases, prompts.is_some());
+    let names = Names::new(&served, &aliases, prompts.is_some());
     let accounts = accounts::accounts(&root, &names);
-    warnings::reachability(&root, &aliases, &providers, &accounts);
-    warnings::prices(&root, &aliases, &providers, &prices, unknown_price);
+    warnings::aliases(&aliases, &served, &accounts);
+    warnings::emptiness(&root, &aliases, &served, &accounts);
+    warnings::prices(&root, &aliases, &served, unknown_price);
     root.done();
     let by_name = |Placed { alias, .. }: Placed<'_>| (alias.name.clone(), alias);
     let models = aliases.into_iter().map(by_name).collect();

@@ -1,11 +1,10 @@
 //! `[models.NAME]`: the aliases that clients ask for.
 
-use std::collections::BTreeMap;
-
 use super::{
+    names::Served,
     providers::is_model,
     reader::{Field, Section},
-    snapshot::{Alias, Provider, Route, Target},
+    snapshot::{Alias, Route, Target},
 };
 
 const ROUTES: [(&str, Route); 4] = [
@@ -26,37 +25,29 @@ pub(super) struct Placed<'t> {
 }
 
 /// All aliases, in the order of the file.
-pub(super) fn models<'t>(
-    root: &Section<'t>,
-    providers: &BTreeMap<String, Provider>,
-) -> Vec<Placed<'t>> {
+pub(super) fn models<'t>(root: &Section<'t>, served: &Served<'_>) -> Vec<Placed<'t>> {
     let mut aliases = Vec::new();
     for (name, field) in root.section("models").iter().flat_map(Section::rest) {
-        check_name(name, &field, providers);
+        check_name(name, &field, served);
         if let Some(table) = field.section() {
-            aliases.push(alias(name, field, table, providers));
+            aliases.push(alias(name, field, table, served));
         }
     }
     aliases
 }
 
-fn check_name(name: &str, field: &Field<'_>, providers: &BTreeMap<String, Provider>) {
+fn check_name(name: &str, field: &Field<'_>, served: &Served<'_>) {
     if !is_model(name) || name.ends_with('*') {
         let message = "an alias has no spaces, no `*` at its end and at most 256 characters";
         field.key_error(message, None);
     }
-    if name.split_once('/').is_some_and(|(provider, _)| providers.contains_key(provider)) {
+    if name.split_once('/').is_some_and(|(provider, _)| served.knows(provider)) {
         let message = "the alias reads like a model at a provider";
         field.key_error(message, Some("give it another name"));
     }
 }
 
-fn alias<'t>(
-    name: &str,
-    field: Field<'t>,
-    table: Section<'t>,
-    providers: &BTreeMap<String, Provider>,
-) -> Placed<'t> {
+fn alias<'t>(name: &str, field: Field<'t>, table: Section<'t>, served: &Served<'_>) -> Placed<'t> {
     let route = table.get("route").and_then(|field| field.choice(&ROUTES));
     let route = route.unwrap_or(Route::Ordered);
     let max_output_tokens = table.get("max_output_tokens");
@@ -74,7 +65,7 @@ fn alias<'t>(
     };
     let mut targets: Vec<(Field<'t>, Target)> = Vec::new();
     for item in items.into_iter().flatten() {
-        let Some(target) = target(&item, route, providers) else { continue };
+        let Some(target) = target(&item, route, served) else { continue };
         let same = |(_, other): &(_, Target)| {
             other.provider == target.provider && other.model == target.model
         };
@@ -97,11 +88,7 @@ fn alias<'t>(
     }
 }
 
-fn target(
-    item: &Field<'_>,
-    route: Route,
-    providers: &BTreeMap<String, Provider>,
-) -> Option<Target> {
+fn target(item: &Field<'_>, route: Route, served: &Served<'_>) -> Option<Target> {
     let table = item.section()?;
     let provider_field = table.require("provider", "it names an entry of [providers]");
     let model_field = table.require("model", "the name by which the provider knows it");
@@ -117,10 +104,9 @@ fn target(
     };
     let provider_field = provider_field?;
     let provider = provider_field.text()?;
-    if !providers.contains_key(provider) {
+    if !served.knows(provider) {
         let message = format!("there is no provider `{provider}`");
-        let known = providers.keys().map(String::as_str);
-        return provider_field.unknown_name(&message, known, provider);
+        return provider_field.unknown_name(&message, served.providers(), provider);
     }
     let model_field = model_field?;
     let model = model_field.text()?;
@@ -128,11 +114,9 @@ fn target(
         return model_field.error("a model's name has no spaces and at most 256 characters");
     }
     let target = Target { provider: provider.to_owned(), model: model.to_owned(), weight: weight? };
-    let listed = providers.get(provider).map_or(&[][..], |provider| &provider.models);
-    if !listed.is_empty() && !listed.contains(&target.model) {
-        let help = super::problem::nearest(model, listed.iter().map(String::as_str))
-            .map(|name| format!("did you mean `{name}`?"));
-        model_field.warn("the provider does not list this model", help);
+    // What has no price either is warned of for that.
+    if served.has_price(provider, model) && served.lacks(provider, model) {
+        model_field.warn("the provider does not list this model", served.nearest(provider, model));
     }
     Some(target)
 }

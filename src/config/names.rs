@@ -1,38 +1,116 @@
-//! Which names a client can ask for under a configuration, to judge lists and filters by.
+//! Which names a client can ask for under a configuration, to judge targets, lists and filters by.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use tollgate_accounting::Timestamp;
+use tollgate_providers::catalogue::Catalogue;
 
 use super::{
     models::Placed,
     problem::nearest,
     reader::Field,
-    snapshot::{Provider, covers},
+    snapshot::{Prices, Provider, covers},
 };
 
-/// The names that mean something.
-pub(super) struct Names<'s> {
+/// What providers serve, as far as it is known: what the file lists, what it prices, and what the
+/// catalogue knows where the file lists nothing.
+pub(super) struct Served<'s> {
+    models: BTreeMap<&'s str, BTreeSet<String>>,
+    prices: &'s Prices,
     providers: &'s BTreeMap<String, Provider>,
-    aliases: BTreeSet<&'s str>,
+}
+
+impl<'s> Served<'s> {
+    pub(super) fn new(providers: &'s BTreeMap<String, Provider>, prices: &'s Prices) -> Served<'s> {
+        let models = |provider: &'s Provider| {
+            let served = served(provider, prices).collect::<BTreeSet<String>>();
+            (provider.name.as_str(), served)
+        };
+        Served { models: providers.values().map(models).collect(), prices, providers }
+    }
+
+    /// The names of all providers.
+    pub(super) fn providers(&self) -> impl Iterator<Item = &str> {
+        self.models.keys().copied()
+    }
+
+    /// Whether there is such a provider.
+    pub(super) fn knows(&self, provider: &str) -> bool {
+        self.models.contains_key(provider)
+    }
+
+    /// What is asked of a mistyped model: whether the nearest that the provider serves was meant.
+    pub(super) fn nearest(&self, provider: &str, model: &str) -> Option<String> {
+        let models = self.models.get(provider)?.iter().map(String::as_str);
+        nearest(model, models).map(|model| format!("did you mean `{model}`?"))
+    }
+
+    /// Whether a provider serves nothing by name.
+    pub(super) fn nothing_at(&self, provider: &str) -> bool {
+        let models = self.models.get(provider);
+        !self.is_broken(provider) && models.is_some_and(BTreeSet::is_empty)
+    }
+
+    /// Whether the provider has an error already, so that what it serves is not judged.
+    fn is_broken(&self, provider: &str) -> bool {
+        self.providers.get(provider).is_none_or(|provider| provider.kind.is_empty())
+    }
+
+    /// Whether the file lists what the provider serves, and the model is not there.
+    pub(super) fn lacks(&self, provider: &str, model: &str) -> bool {
+        let lists =
+            self.providers.get(provider).is_some_and(|provider| !provider.models.is_empty());
+        lists && !self.has(provider, model)
+    }
+
+    /// Whether it is known that the provider serves the model.
+    pub(super) fn has(&self, provider: &str, model: &str) -> bool {
+        self.models.get(provider).is_some_and(|models| models.contains(model))
+    }
+
+    /// Whether the model has a price, in the file or in the catalogue.
+    pub(super) fn has_price(&self, provider: &str, model: &str) -> bool {
+        let kind = self.providers.get(provider).map_or("", |provider| provider.kind);
+        self.is_broken(provider)
+            || self.prices.has(provider, model)
+            || Catalogue::builtin().card(kind, model, Timestamp::MAX).is_some()
+    }
+
+    /// Every model as `provider/model` and by its bare name.
+    fn names(&self) -> impl Iterator<Item = String> {
+        self.models.iter().flat_map(|(provider, models)| {
+            models.iter().flat_map(move |model| [format!("{provider}/{model}"), model.clone()])
+        })
+    }
+}
+
+/// What a provider serves, with repetitions.
+pub(super) fn served(provider: &Provider, prices: &Prices) -> impl Iterator<Item = String> {
+    let priced = prices.iter().filter(|(name, ..)| *name == provider.name);
+    let priced = priced.map(|(_, model, _)| model.to_owned());
+    let known = provider.models.is_empty().then(|| Catalogue::builtin().models(provider.kind));
+    let known = known.into_iter().flatten().map(|model| model.id.to_owned());
+    provider.models.iter().cloned().chain(priced).chain(known)
+}
+
+/// The names that mean something.
+pub(super) struct Names {
+    known: BTreeSet<String>,
     has_prompts: bool,
 }
 
-impl<'s> Names<'s> {
-    pub(super) fn new(
-        providers: &'s BTreeMap<String, Provider>,
-        aliases: &'s [Placed<'_>],
-        has_prompts: bool,
-    ) -> Names<'s> {
-        let aliases = aliases.iter().map(|placed| placed.alias.name.as_str()).collect();
-        Names { providers, aliases, has_prompts }
+impl Names {
+    pub(super) fn new(served: &Served<'_>, aliases: &[Placed<'_>], has_prompts: bool) -> Names {
+        let aliases = aliases.iter().map(|placed| placed.alias.name.clone());
+        Names { known: served.names().chain(aliases).collect(), has_prompts }
     }
 
     /// Warns of a name or pattern that no call can have.
     pub(super) fn warn_unless_known(&self, field: &Field<'_>, pattern: &str) {
-        if self.can_match(pattern) {
+        if self.known.contains(pattern) || self.known.iter().any(|name| covers(pattern, name)) {
             return;
         }
-        let listed = self.listed();
-        let known = self.aliases.iter().copied().chain(listed.iter().map(String::as_str));
+        let known = self.known.iter().map(String::as_str);
         let help = nearest(pattern, known).map(|name| format!("did you mean `{name}`?"));
         field.warn("can never match: there is no such alias or model", help);
     }
@@ -42,27 +120,5 @@ impl<'s> Names<'s> {
         if !self.has_prompts {
             field.warn("can never match: there is no [prompts]", None);
         }
-    }
-
-    fn can_match(&self, pattern: &str) -> bool {
-        let patterns_meet = |name: &str| covers(pattern, name);
-        self.aliases.iter().any(|alias| patterns_meet(alias))
-            || self.listed().iter().any(|name| patterns_meet(name))
-            || self.providers.values().any(|provider| {
-                provider.models.is_empty() && {
-                    let prefix = format!("{}/", provider.name);
-                    // What it serves is not listed, so anything below it may exist.
-                    patterns_meet(&prefix) || pattern.starts_with(&prefix) || !pattern.contains('/')
-                }
-            })
-    }
-
-    /// Every model that a provider lists, as `provider/model` and by its bare name.
-    fn listed(&self) -> Vec<String> {
-        let both = |provider: &Provider| {
-            let full = provider.models.iter().map(|model| format!("{}/{model}", provider.name));
-            full.chain(provider.models.iter().cloned()).collect::<Vec<_>>()
-        };
-        self.providers.values().flat_map(both).collect()
     }
 }

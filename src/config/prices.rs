@@ -73,17 +73,16 @@ fn card(table: Section<'_>) -> Option<PriceCard> {
     let source = table.get("source").map(|field| field.text());
     let base = rates(&table, Rates::new());
     let tiers = tiers(&table, base);
-    let complete = table.require("input", "a free model costs \"0\"").is_some();
+    let input = table.require("input", "a free model costs \"0\"");
     table.done();
-    let mut card = PriceCard {
-        version: String::new(),
+    input?;
+    Some(PriceCard {
+        version: "configuration".to_owned(),
         source: source.flatten().unwrap_or("configuration").to_owned(),
         effective_from: effective_from.unwrap_or(Some(Timestamp::MIN))?,
         tiers: tiers?,
         per_request: per_request.unwrap_or(None),
-    };
-    card.version = version(&card);
-    complete.then_some(card)
+    })
 }
 
 /// The rates of a table, over those of the tier below.
@@ -141,27 +140,6 @@ fn instant(field: &Field<'_>) -> Option<Timestamp> {
         Some(instant) => Some(Timestamp::from_micros(instant.as_microsecond())),
         None => field.error_help("not a date", "write \"2026-11-01\" or \"2026-11-01T00:00:00Z\""),
     }
-}
-
-/// A card is named by what it says, so a changed price can never pass for the old one.
-fn version(card: &PriceCard) -> String {
-    let PriceCard { version: _, source: _, effective_from, tiers, per_request } = card;
-    let mut hash = blake3::Hasher::new();
-    let mut say = |number: Option<u64>| {
-        let said = number.map_or([0; 9], |number| {
-            let mut bytes = [1; 9];
-            bytes[1..].copy_from_slice(&number.to_le_bytes());
-            bytes
-        });
-        hash.update(&said);
-    };
-    say(Some(effective_from.micros().cast_unsigned()));
-    say(per_request.map(|price| price.pico()));
-    for Tier { above_input_tokens, rates } in tiers {
-        say(Some(*above_input_tokens));
-        Class::ALL.iter().for_each(|class| say(rates.get(*class).map(|price| price.pico())));
-    }
-    format!("configuration-{}", &hash.finalize().to_hex()[..16])
 }
 
 /// `unknown_price = "refuse"`, or a table of rates to charge instead.

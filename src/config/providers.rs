@@ -47,7 +47,7 @@ fn provider(name: &str, field: &Field<'_>, table: Section<'_>) -> Provider {
     let on_client_gone = table.get("on_client_gone").and_then(|field| {
         field.choice(&[("cancel", OnClientGone::Cancel), ("drain", OnClientGone::Drain)])
     });
-    let models = models(field, &table, adapter);
+    let models = models(&table);
     table.done();
     Provider {
         name: name.to_owned(),
@@ -82,7 +82,7 @@ fn is_built_in(adapter: Known) -> bool {
 }
 
 /// Whether it can be anywhere, so that neither its address nor its models are known.
-pub(super) fn is_anywhere(adapter: Known) -> bool {
+fn is_anywhere(adapter: Known) -> bool {
     adapter.base_url().is_none() && !is_built_in(adapter)
 }
 
@@ -138,17 +138,9 @@ fn api_keys(provider: &Field<'_>, table: &Section<'_>, adapter: Option<Known>) -
 
 /// What a provider says it serves. A list can be left out where others know what is
 /// served.
-fn models(provider: &Field<'_>, table: &Section<'_>, adapter: Option<Known>) -> Vec<String> {
+fn models(table: &Section<'_>) -> Vec<String> {
     let mut models: Vec<String> = Vec::new();
-    let Some(field) = table.get("models") else {
-        if adapter.is_some_and(is_anywhere) {
-            let help = Some("add models = [..] so that they are listed".to_owned());
-            let message = "the models of this provider are not known, so they can only be asked \
-                           for as `provider/model`";
-            provider.key_warning(message, help);
-        }
-        return models;
-    };
+    let Some(field) = table.get("models") else { return models };
     for item in field.list().into_iter().flatten() {
         let Some(model) = item.text() else { continue };
         if models.iter().any(|known| known == model) {

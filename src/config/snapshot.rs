@@ -115,7 +115,8 @@ pub enum UnknownPrice {
     Ceiling(Rates),
 }
 
-/// Price cards by provider and model, each list ascending by the instant it holds from.
+/// Price cards by provider and model, each list ascending by the instant it holds from. Their version
+/// says only that they come from the file; whoever charges by one adds what tells it from the next.
 #[derive(Debug, Default)]
 pub struct Prices(pub(super) BTreeMap<String, BTreeMap<String, Vec<PriceCard>>>);
 

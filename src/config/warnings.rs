@@ -1,44 +1,53 @@
-//! What is well-formed and still probably not meant: aliases that nobody can reach, and models
-//! without a price.
-
-use std::collections::BTreeMap;
+//! What is well-formed and still probably not meant: names that nobody can reach, and models without
+//! a price.
 
 use toml::de::DeValue;
 
 use super::{
     models::Placed,
-    providers::is_anywhere,
+    names::Served,
     reader::{Field, Section},
-    snapshot::{Account, Prices, Provider, Target, UnknownPrice},
+    snapshot::{Account, Target, UnknownPrice},
 };
 
 /// Warns of aliases that no account may ask for, or that stand in front of a model.
-pub(super) fn reachability(
+pub(super) fn aliases(aliases: &[Placed<'_>], served: &Served<'_>, accounts: &[Account]) {
+    for Placed { field, alias, .. } in aliases {
+        let allowed = |account: &Account| account.models.allows(&alias.name);
+        if !accounts.is_empty() && !accounts.iter().any(allowed) {
+            field.key_warning("unreachable: no account is allowed this alias", None);
+        }
+        for provider in served.providers().filter(|name| served.has(name, &alias.name)) {
+            let own = |target: &Target| target.provider == provider && target.model == alias.name;
+            if !alias.targets.iter().any(own) {
+                let message = format!("hides the model of that name at `{provider}`");
+                let help = format!("it stays reachable as `{provider}/{}`", alias.name);
+                field.key_warning(&message, Some(help));
+            }
+        }
+    }
+}
+
+/// Warns of what leaves nothing to ask for, or nobody to ask.
+pub(super) fn emptiness(
     root: &Section<'_>,
     aliases: &[Placed<'_>],
-    providers: &BTreeMap<String, Provider>,
+    served: &Served<'_>,
     accounts: &[Account],
 ) {
     if accounts.is_empty() {
         let help = "add [accounts.NAME], then `tollgate key create --account NAME`";
         root.warn("there is no account, so every call is refused", help);
     }
-    if providers.is_empty() {
+    if served.providers().next().is_none() {
         root.warn("there is no provider, so every call is refused", "add [providers.NAME]");
     }
-    for Placed { field, alias, .. } in aliases {
-        let allowed = |account: &Account| account.models.allows(&alias.name);
-        if !accounts.is_empty() && !accounts.iter().any(allowed) {
-            field.key_warning("unreachable: no account is allowed this alias", None);
-        }
-        for provider in providers.values().filter(|p| p.models.contains(&alias.name)) {
-            let own =
-                |target: &Target| target.provider == provider.name && target.model == alias.name;
-            if !alias.targets.iter().any(own) {
-                let message = format!("hides the model of that name at `{}`", provider.name);
-                let help = format!("it stays reachable as `{}/{}`", provider.name, alias.name);
-                field.key_warning(&message, Some(help));
-            }
+    for (name, field) in root.section("providers").iter().flat_map(Section::rest) {
+        let target = |target: &Target| target.provider == name;
+        let aliased = aliases.iter().any(|placed| placed.alias.targets.iter().any(target));
+        if field.is_table() && served.nothing_at(name) && !aliased {
+            let help = "add models = [..], or an alias with a target there";
+            field.key_warning("nothing can be asked of this provider", Some(help.to_owned()));
         }
     }
 }
@@ -47,47 +56,40 @@ pub(super) fn reachability(
 pub(super) fn prices(
     root: &Section<'_>,
     aliases: &[Placed<'_>],
-    providers: &BTreeMap<String, Provider>,
-    prices: &Prices,
+    served: &Served<'_>,
     unknown: UnknownPrice,
 ) {
+    let outcome = match unknown {
+        UnknownPrice::Refuse => "refused",
+        UnknownPrice::Ceiling(_) => "charged at the ceiling",
+    };
     let warn = |field: &Field<'_>, provider: &str, model: &str| {
-        if prices.has(provider, model) || providers.get(provider).is_none_or(has_price_list) {
-            return;
+        if !served.has_price(provider, model) {
+            let nearest = served.nearest(provider, model).filter(|_| !served.has(provider, model));
+            let help = nearest.unwrap_or_else(|| format!("add [prices.\"{provider}/{model}\"]"));
+            let message = format!("`{provider}/{model}` has no price, so its calls are {outcome}");
+            field.warn(&message, Some(help));
         }
-        let outcome = match unknown {
-            UnknownPrice::Refuse => "its calls are refused",
-            UnknownPrice::Ceiling(_) => "its calls are charged at the ceiling",
-        };
-        let help = format!("add [prices.\"{provider}/{model}\"]");
-        field.warn(&format!("`{provider}/{model}` has no price, so {outcome}"), Some(help));
     };
     for (name, field) in root.section("providers").iter().flat_map(Section::rest) {
         let listed = field.section().and_then(|table| table.get("models")?.list());
-        let mut accepted = providers.get(name).map_or(&[][..], |provider| &provider.models).iter();
-        let mut next = accepted.next();
+        let mut models: Vec<(&str, Field<'_>)> = Vec::new();
         for item in listed.into_iter().flatten() {
-            if let (DeValue::String(model), Some(expected)) = (item.value, next)
-                && model == expected
+            if let DeValue::String(model) = item.value
+                && served.has(name, model)
+                && !models.iter().any(|(other, _)| other == model)
             {
-                warn(&item, name, model);
-                next = accepted.next();
+                models.push((model, item));
             }
         }
+        models.iter().for_each(|(model, item)| warn(item, name, model));
     }
     for Placed { alias, targets, .. } in aliases {
         for (field, target) in targets.iter().zip(&alias.targets) {
             // A model that its provider lists is warned of there.
-            let listed =
-                providers.get(&target.provider).is_some_and(|p| p.models.contains(&target.model));
-            if !listed {
+            if !served.has(&target.provider, &target.model) {
                 warn(field, &target.provider, &target.model);
             }
         }
     }
-}
-
-/// Whether there is a built-in price list for what the provider serves.
-fn has_price_list(provider: &Provider) -> bool {
-    tollgate_providers::provider(provider.kind).is_none_or(|adapter| !is_anywhere(adapter))
 }

@@ -1,0 +1,200 @@
+//! From a checked configuration to what calls work with: the accounts, and the names that can be asked
+//! for with their targets, prices and adapters.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tollgate_accounting::{PriceCard, Timestamp};
+use tollgate_providers::catalogue::{Catalogue, ModelInfo};
+use tollgate_providers::{Bounds, provider};
+use tollgate_tokenizer::family;
+
+use crate::call::{OnClientGone, Runtime, Site};
+use crate::config::{self, AllowedModels, Snapshot};
+use crate::control::Account;
+use crate::routing::{Health, Order, Route, Routes, Target};
+use crate::tenants::{Allowed, Holds};
+use crate::upstream::{BadEndpoint, Endpoint, Patience};
+
+/// Why a checked configuration still cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A kind of provider that no adapter speaks.
+    #[error("no provider is of kind {0:?}")]
+    Kind(String),
+    /// A provider's address or key.
+    #[error("providers.{name}: {error}")]
+    Endpoint {
+        /// The provider.
+        name: String,
+        /// What is wrong.
+        error: BadEndpoint,
+    },
+}
+
+/// Health outlives a reload: a target is the same as long as its provider and model are.
+pub(super) type Healths = HashMap<(String, String), Arc<Health>>;
+
+/// The configuration's accounts as the operator's control takes them.
+pub(super) fn accounts(snapshot: &Snapshot) -> Vec<Account> {
+    let account = |account: &config::Account| Account {
+        path: account.path.clone(),
+        name: account.name.clone(),
+        zone: account.timezone.clone(),
+        limits: account.limits.clone(),
+        holds: match account.holds {
+            config::Holds::Adaptive => Holds::Adaptive,
+            config::Holds::Strict => Holds::Strict,
+        },
+        models: match &account.models {
+            AllowedModels::All => Allowed::All,
+            AllowedModels::Only(names) => Allowed::Only(names.clone()),
+        },
+    };
+    snapshot.accounts.iter().map(account).collect()
+}
+
+/// Everything that calls look up, worked out once.
+pub(super) fn runtime(
+    snapshot: &Snapshot,
+    healths: &mut Healths,
+    now: Timestamp,
+) -> Result<Runtime, BuildError> {
+    let catalogue = Catalogue::builtin();
+    let mut sites = Vec::with_capacity(snapshot.providers.len());
+    for provider in snapshot.providers.values() {
+        sites.push(Arc::new(site(provider)?));
+    }
+    let mut builder = Builder { snapshot, catalogue, healths, now, sites: &sites };
+    let routes = builder.routes();
+    let price_ceiling = match &snapshot.unknown_price {
+        config::UnknownPrice::Refuse => None,
+        config::UnknownPrice::Ceiling(rates) => Some(rates.clone()),
+    };
+    Ok(Runtime {
+        routes,
+        providers: sites,
+        price_ceiling,
+        max_body_bytes: snapshot.server.max_body_bytes,
+        bounds: Bounds::default(),
+    })
+}
+
+fn site(config: &config::Provider) -> Result<Site, BuildError> {
+    let name = &config.name;
+    let unknown = || BuildError::Kind(config.kind.to_owned());
+    let adapter = provider(config.kind).ok_or_else(unknown)?;
+    let patience = Patience {
+        connect: config.connect_timeout,
+        first_byte: config.first_byte_timeout,
+        idle: config.idle_timeout,
+    };
+    let base = config.base_url.as_deref().or_else(|| adapter.base_url());
+    let endpoint = match base {
+        None => Endpoint::in_process(patience),
+        Some(base) => {
+            let keys = config.api_keys.iter().map(|key| key.expose());
+            let bad = |error| BuildError::Endpoint { name: name.clone(), error };
+            Endpoint::at(base, adapter.auth(), keys, patience).map_err(bad)?
+        }
+    };
+    Ok(Site {
+        name: name.as_str().into(),
+        adapter,
+        endpoint,
+        on_client_gone: match config.on_client_gone {
+            config::OnClientGone::Cancel => OnClientGone::Cancel,
+            config::OnClientGone::Drain => OnClientGone::Drain,
+        },
+        max_retries: config.max_retries,
+    })
+}
+
+struct Builder<'b> {
+    snapshot: &'b Snapshot,
+    catalogue: &'static Catalogue<'static>,
+    healths: &'b mut Healths,
+    now: Timestamp,
+    sites: &'b [Arc<Site>],
+}
+
+impl Builder<'_> {
+    fn routes(&mut self) -> Routes {
+        let mut routes = Routes::default();
+        let snapshot = self.snapshot;
+        for provider in snapshot.providers.values() {
+            for model in self.served(provider) {
+                let full = format!("{}/{model}", provider.name);
+                if let Some(target) = self.target(&provider.name, &model, 1) {
+                    let targets = vec![target];
+                    let route = Route { order: Order::Ordered, targets, max_output_tokens: None };
+                    routes.insert(full.clone(), route);
+                    routes.insert_bare(&model, full);
+                }
+            }
+        }
+        for alias in snapshot.models.values() {
+            let targets = alias.targets.iter();
+            let targets = targets
+                .filter_map(|t| self.target(&t.provider, &t.model, t.weight))
+                .collect::<Vec<_>>();
+            let order = match alias.route {
+                config::Route::Cheapest => Order::Cheapest,
+                config::Route::Fastest => Order::Fastest,
+                config::Route::Weighted => Order::Weighted,
+                config::Route::Ordered => Order::Ordered,
+            };
+            if !targets.is_empty() {
+                let max_output_tokens = alias.max_output_tokens;
+                routes.insert(alias.name.clone(), Route { order, targets, max_output_tokens });
+            }
+        }
+        routes
+    }
+
+    /// What the file says it serves, what the file prices, and else what the catalogue knows.
+    fn served(&self, provider: &config::Provider) -> Vec<String> {
+        let mut models = provider.models.clone();
+        let priced = self.snapshot.prices.iter().filter(|(name, ..)| *name == provider.name);
+        models.extend(priced.map(|(_, model, _)| model.to_owned()));
+        if provider.models.is_empty() {
+            let known = self.catalogue.models(provider.kind);
+            models.extend(known.iter().map(|info| info.id.to_owned()));
+        }
+        models.sort_unstable();
+        models.dedup();
+        models
+    }
+
+    fn target(&mut self, name: &str, model: &str, weight: u32) -> Option<Target> {
+        let provider = self.sites.iter().position(|site| *site.name == *name)?;
+        let kind = self.snapshot.providers.get(name)?.kind;
+        let info: Option<ModelInfo<'_>> = self.catalogue.model(kind, model);
+        let card = self.snapshot.prices.at(name, model, self.now).cloned();
+        let card = card.or_else(|| self.catalogue.card(kind, model, self.now));
+        // The demo makes its text up, and counts it as this model would.
+        let counted_as = if kind == "demo" { "gpt-4o" } else { model };
+        let health = self.healths.entry((name.to_owned(), model.to_owned())).or_default();
+        Some(Target {
+            provider,
+            provider_name: name.into(),
+            model: model.into(),
+            card: card.map(|card| Arc::new(sealed(card))),
+            family: family(counted_as),
+            counted_as: counted_as.into(),
+            max_output_tokens: info.and_then(|info| info.max_output_tokens),
+            weight,
+            health: health.clone(),
+        })
+    }
+}
+
+/// The card under a version that carries a digest of its content, so that a version in the ledger is
+/// one card for ever, whatever the file says later.
+fn sealed(mut card: PriceCard) -> PriceCard {
+    let PriceCard { version, source, effective_from, tiers, per_request } = &card;
+    let content = format!("{source}|{effective_from:?}|{tiers:?}|{per_request:?}");
+    let digest = blake3::hash(content.as_bytes()).to_hex();
+    card.version = format!("{version}#{}", &digest[..16]);
+    card
+}

@@ -1,0 +1,242 @@
+//! Builds each service once, hands out clones, serves, reloads, and drains on shutdown.
+
+mod build;
+mod listen;
+mod pepper;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use build::BuildError;
+pub use pepper::PepperError;
+
+use crate::call::{Drains, Services, Sizes, Worker};
+use crate::config::{self, Snapshot};
+use crate::control::{Control, ControlError};
+use crate::http::{Admin, AdminKey, Front};
+use crate::ledger::{Durability, Ledger, OpenError, Opened, Reader, Specs, StoreError};
+use crate::tenants::Directory;
+use crate::upstream::{Demo, Upstream};
+use crate::{clock, telemetry};
+use build::Healths;
+
+/// How often what has no owner is looked after: calls past their deadline, gauges.
+const TICK: Duration = Duration::from_secs(1);
+/// How often dated prices are looked up again.
+const PRICES: u64 = 600;
+
+/// Why the gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is right, but cannot be run.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] OpenError),
+    /// Reading the ledger.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Accounts and keys.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The key of the digests of keys.
+    #[error(transparent)]
+    Pepper(#[from] PepperError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A thread or runtime cannot be had.
+    #[error("cannot start: {0}")]
+    Io(#[from] std::io::Error),
+    /// Metrics cannot be set up.
+    #[error("metrics: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// No randomness.
+    #[error("the system gives no random numbers: {0}")]
+    Random(getrandom::Error),
+}
+
+/// Reads the configuration again; the error is what is wrong with it, for people.
+pub type Source = Arc<dyn Fn() -> Result<Snapshot, String> + Send + Sync>;
+
+/// A gateway: all its services, before or while it serves.
+pub struct Gateway {
+    services: Arc<Services>,
+    control: Arc<Control>,
+    reader: Arc<Reader>,
+    opened: Opened,
+    metrics: PrometheusHandle,
+    reload: Arc<Reload>,
+    demo: Arc<Demo>,
+}
+
+impl Gateway {
+    /// Opens the ledger, recovers the last run, and builds the services. Nothing listens yet.
+    pub fn open(snapshot: Arc<Snapshot>, source: Source) -> Result<Gateway, StartError> {
+        // Providers are spoken to over TLS by one implementation; a second start finds it set.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let metrics = telemetry::metrics()?;
+        let path = &snapshot.storage.path;
+        let durability = match snapshot.storage.durability {
+            config::Durability::Process => Durability::Process,
+            config::Durability::Power => Durability::Power,
+        };
+        let mut healths = Healths::new();
+        let runtime = build::runtime(&snapshot, &mut healths, clock::now())?;
+        let accounts = build::accounts(&snapshot);
+        let specs: &Specs<'_> = &|keys, extra| {
+            Control::specs(&accounts, keys, extra).map_err(|error| error.to_string())
+        };
+        let opened = Ledger::open(path, durability, specs, Box::new(telemetry::entry))?;
+        if opened.recovered > 0 {
+            tracing::warn!(calls = opened.recovered, "settled calls that the last run left open");
+        }
+        let reader = Arc::new(Reader::open(path)?);
+        let directory = Arc::new(Directory::new(pepper::beside(path)?));
+        let ledger = opened.ledger.clone();
+        let control = Arc::new(Control::new(ledger.clone(), directory.clone(), reader.clone()));
+        control.set_accounts(accounts)?;
+        let services = Arc::new(Services {
+            ledger,
+            directory,
+            runtime: ArcSwap::from_pointee(runtime),
+            sizes: Sizes::default(),
+            drains: Drains::new(),
+            stop: CancellationToken::new(),
+        });
+        let reload = Arc::new(Reload {
+            source,
+            services: services.clone(),
+            control: control.clone(),
+            healths: Mutex::new(healths),
+            accepted: ArcSwap::new(snapshot),
+        });
+        let demo = Arc::new(Demo::default());
+        Ok(Gateway { services, control, reader, opened, metrics, reload, demo })
+    }
+
+    /// Accounts, keys and limits.
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// Serves until it is told to stop; `ready` is told the addresses once calls are taken.
+    ///
+    /// # Errors
+    /// Only before anything was served.
+    pub fn serve(
+        self,
+        shutdown: CancellationToken,
+        ready: impl FnOnce(&Control, SocketAddr, Option<SocketAddr>),
+    ) -> Result<(), StartError> {
+        let Gateway { services, control, reader, opened, metrics, reload, demo } = self;
+        let snapshot = reload.accepted.load_full();
+        let workers = snapshot.server.workers.unwrap_or_else(cores).max(1);
+        let front = |_| Front {
+            worker: Worker { services: services.clone(), upstream: Upstream::new(demo.clone()) },
+            reader: reader.clone(),
+        };
+        let fronts = (0..workers).map(front).collect();
+        let drain = snapshot.server.drain;
+        let stop = services.stop.clone();
+        let data = listen::Data::start(snapshot.server.listen, fronts, shutdown.clone(), stop)?;
+        let admin_plane = match &snapshot.server.admin {
+            None => None,
+            Some(config) => {
+                let key = AdminKey::new(config.key.expose()).map_err(StartError::Random)?;
+                let render = metrics.clone();
+                let again = reload.clone();
+                let admin = Admin {
+                    control: control.clone(),
+                    ledger: services.ledger.clone(),
+                    reader,
+                    key,
+                    metrics: Arc::new(move || render.render()),
+                    reload: Arc::new(move || again.run()),
+                };
+                Some(listen::admin(config.listen, admin)?)
+            }
+        };
+        let housekeeping = listen::housekeeping(TICK, {
+            let (services, reload) = (services.clone(), reload.clone());
+            move |ticks| {
+                services.ledger.sweep();
+                telemetry::open_calls(services.ledger.open_calls());
+                metrics.run_upkeep();
+                if ticks % PRICES == PRICES - 1 {
+                    reload.refresh_prices();
+                }
+            }
+        })?;
+        listen::signals(shutdown.clone(), move || {
+            if let Err(problems) = reload.run() {
+                tracing::error!(
+                    "the configuration was not reloaded, the old one stays:\n{problems}"
+                );
+            }
+        })?;
+        ready(&control, data.address, admin_plane.as_ref().map(|plane| plane.address));
+        data.run(drain, &services.drains.tasks);
+        housekeeping.stop();
+        if let Some(plane) = admin_plane {
+            plane.stop();
+        }
+        // Whatever still holds a relay has dropped it by now, so the ledger can close on all calls.
+        opened.close();
+        Ok(())
+    }
+
+    /// Ends without having served; everything written is committed.
+    pub fn close(self) {
+        self.opened.close();
+    }
+}
+
+/// Makes a changed configuration take effect: all of it, or nothing.
+struct Reload {
+    source: Source,
+    services: Arc<Services>,
+    control: Arc<Control>,
+    healths: Mutex<Healths>,
+    /// The configuration that was last accepted.
+    accepted: ArcSwap<Snapshot>,
+}
+
+impl Reload {
+    fn run(&self) -> Result<(), String> {
+        let snapshot = Arc::new((self.source)()?);
+        let mut healths = self.healths.lock().unwrap_or_else(PoisonError::into_inner);
+        let runtime = build::runtime(&snapshot, &mut healths, clock::now());
+        let runtime = runtime.map_err(|error| error.to_string())?;
+        // Accounts can still be refused; names and prices are swapped only after that.
+        self.control.set_accounts(build::accounts(&snapshot)).map_err(|e| e.to_string())?;
+        self.services.runtime.store(Arc::new(runtime));
+        self.accepted.store(snapshot);
+        tracing::info!("the configuration was reloaded");
+        Ok(())
+    }
+
+    /// Prices are dated: the cards of the moment are looked up anew.
+    fn refresh_prices(&self) {
+        let snapshot = self.accepted.load_full();
+        let mut healths = self.healths.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(runtime) = build::runtime(&snapshot, &mut healths, clock::now()) {
+            self.services.runtime.store(Arc::new(runtime));
+        }
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+}

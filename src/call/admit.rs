@@ -1,0 +1,216 @@
+//! Quote and hold: what a call can cost at most, and how much of that is reserved before it is sent.
+
+use std::sync::Arc;
+
+use tollgate_accounting::{Amounts, Class, Facets, Money, PriceCard, Tier, Timestamp};
+
+use super::operation::Operation;
+use super::services::Runtime;
+use super::{CallError, Inbound};
+use crate::clock;
+use crate::ledger::{Admission, Attempt, CallFacts, Counted, Ledger, OpenHold, Refused};
+use crate::routing::{Quote, Route, Target, order};
+use crate::tenants::{Caller, Holds};
+
+/// The output cap of a choice where neither the client, the operator nor the catalogue names one.
+const DEFAULT_CAP: u64 = 4096;
+/// The least room for output that a call is worth sending for.
+const LEAST_OUTPUT: u64 = 16;
+/// How long a call may take in all; its hold is settled then, whoever still waits.
+const LONGEST_CALL_MICROS: i64 = 3600 * 1_000_000;
+
+/// A target with what this call would be there.
+pub(super) struct Candidate<'r> {
+    pub(super) target: &'r Target,
+    pub(super) card: Arc<PriceCard>,
+    pub(super) input: Counted,
+}
+
+impl Candidate<'_> {
+    /// The first or a further attempt at this target.
+    pub(super) fn attempt(&self) -> Attempt {
+        let Candidate { target, card, input } = self;
+        let exact = target.family.exact;
+        let (provider, model) = (target.provider_name.clone(), target.model.clone());
+        Attempt::new(provider, model, card.clone(), *input, exact)
+    }
+}
+
+/// An admitted call: where it may go, in order, and under which cap.
+pub(super) struct Admitted<'r> {
+    pub(super) hold: OpenHold,
+    pub(super) plan: Vec<Candidate<'r>>,
+    /// The cap to be sent, where it is not the client's own; told to the client.
+    pub(super) cap: Option<u64>,
+    /// Output tokens a reply of this model is likely to have, over all choices.
+    pub(super) step: u64,
+}
+
+/// Candidates of a route that can do the operation and have a price, in the order they are tried.
+pub(super) fn plan<'r>(
+    runtime: &Runtime,
+    route: &'r Route,
+    operation: &Operation<'_>,
+    cap: u64,
+) -> Result<Vec<Candidate<'r>>, CallError> {
+    let mut unpriced = None;
+    let mut candidates: Vec<Option<Candidate<'r>>> = Vec::with_capacity(route.targets.len());
+    let mut quotes: Vec<Quote> = Vec::with_capacity(route.targets.len());
+    let mut able = false;
+    for target in &route.targets {
+        let site = runtime.providers.get(target.provider);
+        let can = site.is_some_and(|site| site.adapter.can(operation.needs()));
+        able |= can;
+        let card = target.card.clone().or_else(|| ceiling(runtime, target));
+        let candidate = match card {
+            Some(card) if can => Some(Candidate { target, card, input: operation.count(target) }),
+            Some(_) => None,
+            None => {
+                unpriced
+                    .get_or_insert_with(|| format!("{}/{}", target.provider_name, target.model));
+                None
+            }
+        };
+        let quote = candidate.as_ref().and_then(|c| {
+            let output = cap.saturating_mul(operation.choices());
+            c.card.bound_within(operation.classes(), c.input.tokens, output).ok()
+        });
+        quotes.push(quote);
+        candidates.push(candidate);
+    }
+    let now = u64::try_from(clock::now().micros()).unwrap_or(0);
+    let chance = if route.targets.len() > 1 { chance() } else { 0 };
+    let places = order(route, &quotes, now, chance);
+    let planned: Vec<_> =
+        places.into_iter().filter_map(|at| candidates.get_mut(at).and_then(Option::take)).collect();
+    let model = || operation.model().to_owned();
+    match (planned.is_empty(), able, unpriced) {
+        (false, ..) => Ok(planned),
+        (true, true, Some(target)) => Err(CallError::Unpriced { target }),
+        _ => Err(CallError::CannotDo { model: model(), endpoint: operation.endpoint() }),
+    }
+}
+
+/// The cap on each choice's output: the client's, within the operator's; else the operator's, else the
+/// model's. The flag says whether it differs from what the client wrote.
+pub(super) fn cap(route: &Route, operation: &Operation<'_>) -> (u64, bool) {
+    let model = route.targets.iter().filter_map(|t| t.max_output_tokens).filter(|m| *m > 0).min();
+    match (operation.asked_output(), route.max_output_tokens) {
+        (Some(asked), Some(most)) if asked > most => (most, true),
+        (Some(asked), _) => (asked, false),
+        (None, Some(most)) => (model.map_or(most, |model| most.min(model)), true),
+        (None, None) => (model.unwrap_or(DEFAULT_CAP), true),
+    }
+}
+
+/// Holds the call on its whole path.
+///
+/// `strict` holds the bound. `adaptive` holds what such calls usually take where the reply can be cut
+/// (a stream), and otherwise lowers the cap that is sent until the bound fits: the hold is never
+/// smaller than what can be used under the cap in force.
+pub(super) fn admit<'r>(
+    ledger: &Ledger,
+    caller: &Caller,
+    inbound: &Inbound,
+    operation: &Operation<'_>,
+    plan: Vec<Candidate<'r>>,
+    (cap, ours): (u64, bool),
+    likely: u64,
+) -> Result<Admitted<'r>, CallError> {
+    let choices = operation.choices();
+    let bound = cap.saturating_mul(choices);
+    let try_hold = |output: u64| hold(ledger, caller, inbound, operation, &plan, output);
+    let admitted = |hold, plan, cap| Admitted { hold, plan, cap, step: likely.max(LEAST_OUTPUT) };
+    let sent = ours.then_some(cap).filter(|_| bound > 0);
+    let mut output = match caller.holds {
+        Holds::Adaptive if operation.stream() => bound.min(likely),
+        Holds::Adaptive | Holds::Strict => bound,
+    };
+    let refused = match try_hold(output) {
+        Ok(hold) => return Ok(admitted(hold, plan, sent)),
+        Err(refused) => refused,
+    };
+    if caller.holds == Holds::Strict || !about_output(&refused) {
+        return Err(refused.into());
+    }
+    while output / 2 >= LEAST_OUTPUT.saturating_mul(choices) {
+        output /= 2;
+        match try_hold(output) {
+            Ok(hold) if operation.stream() => return Ok(admitted(hold, plan, sent)),
+            Ok(hold) => return Ok(admitted(hold, plan, Some(output / choices))),
+            Err(next) if about_output(&next) => {}
+            Err(next) => return Err(next.into()),
+        }
+    }
+    // The first refusal names what the call asked for; the smaller ones were ours.
+    Err(refused.into())
+}
+
+fn hold(
+    ledger: &Ledger,
+    caller: &Caller,
+    inbound: &Inbound,
+    operation: &Operation<'_>,
+    plan: &[Candidate<'_>],
+    output_tokens: u64,
+) -> Result<OpenHold, Refused> {
+    let Some(first) = plan.first() else { return Err(Refused::Uncountable) };
+    let mut cost = Money::ZERO;
+    let mut input_tokens = 0;
+    for Candidate { card, input, .. } in plan {
+        let bound = card.bound_within(operation.classes(), input.tokens, output_tokens);
+        cost = cost.max(bound.map_err(|_| Refused::Uncountable)?);
+        input_tokens = input_tokens.max(input.tokens);
+    }
+    let now = clock::now();
+    let model: Arc<str> = operation.model().into();
+    let deadline = inbound.deadline.map_or(i64::MAX, Timestamp::micros);
+    let longest = now.saturating_plus(LONGEST_CALL_MICROS).micros();
+    ledger.hold(Admission {
+        charged: caller.charged,
+        charged_path: &caller.charged_path,
+        facets: Facets { model: &model.clone(), endpoint: operation.endpoint(), prompt: None },
+        ask: Amounts { requests: 1, input_tokens, output_tokens, cost },
+        deadline: Timestamp::from_micros(deadline.min(longest)),
+        first: first.attempt(),
+        facts: CallFacts {
+            id: inbound.id,
+            received_at: inbound.received_at,
+            account: caller.account.clone(),
+            key: caller.key.clone(),
+            endpoint: operation.endpoint().into(),
+            asked_model: model,
+            prompt: None,
+            tags: inbound.tags.clone(),
+            stream: operation.stream(),
+        },
+    })
+}
+
+/// Whether a smaller output could change the answer.
+fn about_output(refused: &Refused) -> bool {
+    use tollgate_accounting::Metric::{Cost, OutputTokens, Tokens};
+    matches!(refused, Refused::Limit(refusal) if matches!(refusal.metric, Some(Cost | OutputTokens | Tokens)))
+}
+
+/// The operator's ceiling as a card, where a model without a price is charged at that.
+fn ceiling(runtime: &Runtime, target: &Target) -> Option<Arc<PriceCard>> {
+    let rates = runtime.price_ceiling.clone()?;
+    let of = |class| rates.get(class).map_or(0, |price| price.pico());
+    Some(Arc::new(PriceCard {
+        version: format!("ceiling:{}/{}", of(Class::Input), of(Class::Output)),
+        source: format!("the configured ceiling, for {}/{}", target.provider_name, target.model),
+        effective_from: Timestamp::from_micros(0),
+        tiers: vec![Tier { above_input_tokens: 0, rates }],
+        per_request: None,
+    }))
+}
+
+/// A random number for weighted choices; without one, the clock's low digits do.
+fn chance() -> u64 {
+    let mut bytes = [0; 8];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => u64::from_le_bytes(bytes),
+        Err(_) => u64::try_from(clock::now().micros()).unwrap_or(0),
+    }
+}

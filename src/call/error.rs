@@ -1,0 +1,75 @@
+//! Why a call has no answer. What each means in status codes and words is `http`'s business.
+
+use tollgate_providers::{BadRequest, Failure, ProviderError};
+
+use crate::ledger::Refused;
+
+/// Why a call has no answer.
+#[derive(Debug)]
+pub enum CallError {
+    /// The request cannot be understood, or no target can carry it.
+    BadRequest(BadRequest),
+    /// No model is called that.
+    NoModel {
+        /// As asked for.
+        model: String,
+        /// Near names.
+        nearest: Vec<String>,
+    },
+    /// Several providers serve it.
+    AmbiguousModel {
+        /// As asked for.
+        model: String,
+        /// The names to choose from.
+        full: Vec<String>,
+    },
+    /// The account may not ask for it.
+    ForbiddenModel {
+        /// As asked for.
+        model: String,
+    },
+    /// No target of the model can do that.
+    CannotDo {
+        /// As asked for.
+        model: String,
+        /// The operation.
+        endpoint: &'static str,
+    },
+    /// No target has a price, so the call cannot be held.
+    Unpriced {
+        /// The provider and model without one.
+        target: String,
+    },
+    /// A limit, or the ledger, says no.
+    Refused(Refused),
+    /// Every attempt failed; this is what the last one said.
+    Provider {
+        /// What it means.
+        failure: Failure,
+        /// How many attempts were made.
+        attempts: u32,
+    },
+    /// No attempt got an answer.
+    Unreachable {
+        /// Why, for people.
+        why: String,
+        /// Whether time ran out, rather than a connection.
+        late: bool,
+        /// How many attempts were made.
+        attempts: u32,
+    },
+    /// The provider's answer could not be read, or broke off.
+    Garbled(ProviderError),
+}
+
+impl From<BadRequest> for CallError {
+    fn from(error: BadRequest) -> CallError {
+        CallError::BadRequest(error)
+    }
+}
+
+impl From<Refused> for CallError {
+    fn from(refused: Refused) -> CallError {
+        CallError::Refused(refused)
+    }
+}

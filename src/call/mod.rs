@@ -1,0 +1,172 @@
+//! The story of one call. Every endpoint walks `serve`: there is no second place where usage is read
+//! or money is charged.
+
+mod admit;
+mod attempts;
+mod error;
+mod operation;
+mod relay;
+mod services;
+mod sizes;
+mod whole;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tollgate_accounting::Timestamp;
+
+pub use error::CallError;
+pub use operation::Operation;
+pub use relay::Relay;
+pub use services::{Drains, OnClientGone, Runtime, Services, Site, Worker};
+pub use sizes::Sizes;
+
+use crate::ledger::{CallId, Settled};
+use crate::routing::NoRoute;
+use crate::tenants::Caller;
+
+/// What `http` knows of a request besides its body.
+#[derive(Clone, Debug)]
+pub struct Inbound {
+    /// The call's id.
+    pub id: CallId,
+    /// When the request was received.
+    pub received_at: Timestamp,
+    /// The caller's tags, canonical.
+    pub tags: Option<Arc<str>>,
+    /// When the client stops waiting.
+    pub deadline: Option<Timestamp>,
+}
+
+/// An answer for the client.
+pub struct Answered {
+    /// Where it came from.
+    pub from: Origin,
+    /// The answer.
+    pub reply: Reply,
+}
+
+/// Where an answer came from; told to the client in headers.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The provider.
+    pub provider: Arc<str>,
+    /// The provider's model.
+    pub model: Arc<str>,
+    /// Attempts made.
+    pub attempts: u32,
+    /// The output cap, where it was not the client's own.
+    pub max_output_tokens: Option<u64>,
+    /// Fields of the request that the provider has no place for.
+    pub dropped: Vec<String>,
+}
+
+/// An answer, whole or to come.
+pub enum Reply {
+    /// The body, already settled.
+    Whole {
+        /// As the client reads it.
+        body: Bytes,
+        /// What it came to.
+        settled: Settled,
+    },
+    /// Frames to come, settled when they end.
+    Stream(Box<Relay>),
+}
+
+/// Serves one call: route, count, hold, send, relay, settle.
+///
+/// # Errors
+/// Whatever the error, no hold is left open and what was used is on a row.
+pub async fn serve(
+    worker: &Worker,
+    caller: &Caller,
+    inbound: &Inbound,
+    operation: &Operation<'_>,
+) -> Result<Answered, CallError> {
+    let services = &worker.services;
+    let runtime = services.runtime.load_full();
+
+    let name = operation.model();
+    let route = runtime.routes.find(name).map_err(|none| no_route(name, none))?;
+    if !caller.models.allows(name) {
+        return Err(CallError::ForbiddenModel { model: name.to_owned() });
+    }
+
+    let cap = admit::cap(route, operation);
+    let plan = admit::plan(&runtime, route, operation, cap.0)?;
+    let likely = services.sizes.likely(caller, &plan, operation.choices());
+    let ledger = &services.ledger;
+    let admitted = admit::admit(ledger, caller, inbound, operation, plan, cap, likely)?;
+    let admit::Admitted { hold, plan, cap, step } = admitted;
+
+    let (hold, accepted) = attempts::walk(worker, &runtime, operation, &plan, cap, hold).await?;
+    let attempts::Accepted { answer, site, candidate, attempts, dropped } = accepted;
+    let target = candidate.target;
+    let from = Origin {
+        provider: target.provider_name.clone(),
+        model: target.model.clone(),
+        attempts,
+        max_output_tokens: cap,
+        dropped,
+    };
+
+    // From here the reply belongs to the client, and a byte of it may leave only once its hold would
+    // survive us. The commit ran beside the provider's work, so there is seldom anything to wait for.
+    hold.durable().await?;
+    let told = Told::new(caller, inbound, operation);
+    let reply = if operation.stream() {
+        let relay = Relay::new(worker.clone(), site.clone(), target, answer.body, hold, told, step);
+        Reply::Stream(Box::new(relay))
+    } else {
+        whole::receive(worker, site, target, answer.body, hold, told).await?
+    };
+    Ok(Answered { from, reply })
+}
+
+/// What a reply is written with: the client's dialect and the names it used.
+#[derive(Clone, Debug)]
+struct Told {
+    account: Arc<str>,
+    dialect: tollgate_providers::Dialect,
+    chat: bool,
+    id: String,
+    model: String,
+    created: u64,
+    include_usage: bool,
+}
+
+impl Told {
+    fn new(caller: &Caller, inbound: &Inbound, operation: &Operation<'_>) -> Told {
+        let (chat, include_usage) = match operation {
+            Operation::Chat(request) => (true, request.include_usage),
+            Operation::Embeddings(_) => (false, false),
+        };
+        Told {
+            account: caller.account.clone(),
+            dialect: operation.dialect(),
+            chat,
+            id: inbound.id.to_string(),
+            model: operation.model().to_owned(),
+            created: u64::try_from(inbound.received_at.micros() / 1_000_000).unwrap_or(0),
+            include_usage,
+        }
+    }
+
+    fn options(&self) -> tollgate_providers::EncodeOptions<'_> {
+        tollgate_providers::EncodeOptions {
+            id: &self.id,
+            model: &self.model,
+            created: self.created,
+            include_usage: self.include_usage,
+        }
+    }
+}
+
+fn no_route(model: &str, none: NoRoute) -> CallError {
+    let model = model.to_owned();
+    match none {
+        NoRoute::Unknown { nearest } => CallError::NoModel { model, nearest },
+        NoRoute::Ambiguous { full } => CallError::AmbiguousModel { model, full },
+    }
+}

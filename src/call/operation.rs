@@ -1,0 +1,236 @@
+//! What a call asks for, in the hub's words, and what can be known of its size before it is sent.
+
+use tollgate_accounting::{Class, Provenance};
+use tollgate_providers::unified::{
+    Block, Capability, EmbeddingInput, ResponseFormat, Role, Source, Tool,
+};
+use tollgate_providers::{
+    BadRequest, ChatRequest, Dialect, EmbeddingsRequest, Encoded, Provider, Target as Wire,
+};
+use tollgate_tokenizer::{Chat, Detail, Family, Image, Message, Part, ToolCall, count_chat};
+
+use crate::ledger::Counted;
+use crate::routing::Target;
+
+/// One request, whichever endpoint it came to.
+pub enum Operation<'a> {
+    /// A chat completion.
+    Chat(ChatRequest<'a>),
+    /// Embeddings.
+    Embeddings(EmbeddingsRequest<'a>),
+}
+
+impl<'a> Operation<'a> {
+    /// The operation's name in limits, rows and reports.
+    pub fn endpoint(&self) -> &'static str {
+        match self {
+            Operation::Chat(_) => "chat.completions",
+            Operation::Embeddings(_) => "embeddings",
+        }
+    }
+
+    /// The model as asked for.
+    pub fn model(&self) -> &str {
+        match self {
+            Operation::Chat(request) => &request.model,
+            Operation::Embeddings(request) => &request.model,
+        }
+    }
+
+    /// Whether the client reads a stream.
+    pub fn stream(&self) -> bool {
+        match self {
+            Operation::Chat(request) => request.stream,
+            Operation::Embeddings(_) => false,
+        }
+    }
+
+    /// How many replies are generated side by side.
+    pub fn choices(&self) -> u64 {
+        match self {
+            Operation::Chat(request) => u64::from(request.n.max(1)),
+            Operation::Embeddings(_) => 1,
+        }
+    }
+
+    /// The client's own cap on the output of each choice; nothing is written for embeddings.
+    pub fn asked_output(&self) -> Option<u64> {
+        match self {
+            Operation::Chat(request) => request.max_output_tokens,
+            Operation::Embeddings(_) => Some(0),
+        }
+    }
+
+    /// The client's dialect.
+    pub fn dialect(&self) -> Dialect {
+        self.source().dialect
+    }
+
+    /// What a provider must be able to do.
+    pub fn needs(&self) -> Capability {
+        match self {
+            Operation::Chat(_) => Capability::Chat,
+            Operation::Embeddings(_) => Capability::Embeddings,
+        }
+    }
+
+    /// The classes that the call can use at all: a hold needn't cover the price of audio that is
+    /// neither sent nor asked for.
+    pub fn classes(&self) -> &'static [Class] {
+        const TEXT: &[Class] = &[
+            Class::Input,
+            Class::CacheRead,
+            Class::CacheWrite,
+            Class::CacheWriteLong,
+            Class::ImageInput,
+            Class::Output,
+            Class::Reasoning,
+        ];
+        let Operation::Chat(request) = self else { return TEXT };
+        let spoken = request.rest.iter().any(|(name, _)| *name == "modalities" || *name == "audio");
+        let heard = request.messages.iter().flat_map(|m| &m.blocks).any(|block| {
+            matches!(block, Block::Audio { .. } | Block::File { .. } | Block::Other { .. })
+        });
+        if spoken || heard { &Class::ALL } else { TEXT }
+    }
+
+    /// The input's tokens as the target's model counts them.
+    pub(super) fn count(&self, target: &Target) -> Counted {
+        self.count_as(&target.counted_as, &target.family)
+    }
+
+    /// The input's tokens as a model, which is of that family, counts them.
+    pub fn count_as(&self, model: &str, family: &Family) -> Counted {
+        match self {
+            Operation::Chat(request) => {
+                let tools = tools(&request.tools);
+                let count = count_chat(model, &chat(request, tools.as_deref()));
+                counted(count.tokens, count.exact)
+            }
+            Operation::Embeddings(request) => embeddings(request, family),
+        }
+    }
+
+    /// The request in a provider's words, under the output cap in force.
+    pub fn encode(
+        &self,
+        adapter: &dyn Provider,
+        model: &str,
+        cap: Option<u64>,
+    ) -> Result<Encoded, BadRequest> {
+        let to = Wire { model, max_output_tokens: cap, stream: self.stream() };
+        match self {
+            Operation::Chat(request) => adapter.encode_chat(request, &to),
+            Operation::Embeddings(request) => adapter.encode_embeddings(request, &to),
+        }
+    }
+
+    fn source(&self) -> &Source<'a> {
+        match self {
+            Operation::Chat(request) => &request.source,
+            Operation::Embeddings(request) => &request.source,
+        }
+    }
+}
+
+fn counted(tokens: u64, exact: bool) -> Counted {
+    let provenance = if exact { Provenance::Tokenized } else { Provenance::Estimated };
+    Counted { tokens, provenance }
+}
+
+/// Token arrays are their own count; texts are counted one by one.
+fn embeddings(request: &EmbeddingsRequest<'_>, family: &Family) -> Counted {
+    let mut tokens = 0_u64;
+    for input in &request.input {
+        tokens = tokens.saturating_add(match input {
+            EmbeddingInput::Text(text) => family.count(text),
+            EmbeddingInput::Tokens(tokens) => tokens.len() as u64,
+        });
+    }
+    counted(tokens, family.exact)
+}
+
+/// The request as the tokenizer reads it.
+fn chat<'r>(request: &'r ChatRequest<'_>, tools: Option<&'r str>) -> Chat<'r> {
+    let response_schema = match &request.response_format {
+        ResponseFormat::JsonSchema { schema, .. } => schema.map(|s| s.get()),
+        ResponseFormat::Other(raw) => Some(raw.get()),
+        ResponseFormat::Text | ResponseFormat::JsonObject => None,
+    };
+    let messages = request.messages.iter().map(message).collect();
+    Chat { messages, tools, response_schema }
+}
+
+/// The tools as OpenAI's chat completions write them, which is what they are counted in.
+fn tools(tools: &[Tool<'_>]) -> Option<String> {
+    if tools.is_empty() {
+        return None;
+    }
+    let text = |text: &str| serde_json::Value::from(text).to_string();
+    let mut out = String::from("[");
+    for tool in tools {
+        if out.len() > 1 {
+            out.push(',');
+        }
+        match tool {
+            Tool::Function { name, description, parameters, .. } => {
+                out.push_str("{\"type\":\"function\",\"function\":{\"name\":");
+                out.push_str(&text(name));
+                if let Some(description) = description {
+                    out.push_str(",\"description\":");
+                    out.push_str(&text(description));
+                }
+                if let Some(parameters) = parameters {
+                    out.push_str(",\"parameters\":");
+                    out.push_str(parameters.get());
+                }
+                out.push_str("}}");
+            }
+            Tool::Other { raw, .. } => out.push_str(raw.get()),
+        }
+    }
+    out.push(']');
+    Some(out)
+}
+
+fn message<'r>(message: &'r tollgate_providers::Message<'_>) -> Message<'r> {
+    let role = match message.role {
+        Role::System => tollgate_tokenizer::Role::System,
+        Role::Developer => tollgate_tokenizer::Role::Developer,
+        Role::User => tollgate_tokenizer::Role::User,
+        Role::Assistant => tollgate_tokenizer::Role::Assistant,
+        Role::Tool => tollgate_tokenizer::Role::Tool,
+    };
+    let mut out = Message { role, name: message.name.as_deref(), ..Message::default() };
+    for block in &message.blocks {
+        put(block, &mut out);
+    }
+    out
+}
+
+fn put<'r>(block: &'r Block<'_>, out: &mut Message<'r>) {
+    match block {
+        Block::Text { text, .. } | Block::Refusal { text } | Block::Thinking { text, .. } => {
+            out.parts.push(Part::Text(text));
+        }
+        Block::Image { detail, .. } => {
+            let detail = match detail.as_deref() {
+                Some("low") => Detail::Low,
+                Some("high") => Detail::High,
+                _ => Detail::Auto,
+            };
+            out.parts.push(Part::Image(Image { size: None, detail }));
+        }
+        Block::Audio { .. } => out.parts.push(Part::Audio),
+        Block::File { .. } | Block::RedactedThinking { .. } | Block::Other { .. } => {
+            out.parts.push(Part::Other);
+        }
+        Block::ToolCall { id, name, arguments } => {
+            out.tool_calls.push(ToolCall { id, name, arguments });
+        }
+        Block::ToolResult { id, content, .. } => {
+            out.tool_call_id = Some(id);
+            content.iter().for_each(|block| put(block, out));
+        }
+    }
+}

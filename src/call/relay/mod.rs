@@ -1,0 +1,96 @@
+//! The body of a streamed reply: forwards frames, observes usage, and settles once, at the end, at an
+//! error, or when it is dropped because the client left.
+
+mod closing;
+mod flow;
+mod tally;
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::services::{OnClientGone, Site};
+use super::{Told, Worker};
+use crate::ledger::OpenHold;
+use crate::routing::Target;
+use crate::upstream::Body;
+use flow::{Flow, Turn};
+
+/// Silence after which the client is sent a comment, so that nothing between takes the connection for
+/// dead. Never an `id:` line: openai-python makes an empty event of what follows one.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// A streamed reply on its way to the client.
+pub struct Relay {
+    /// `None` once it has been settled.
+    flow: Option<Flow>,
+    /// Frames that are ready to leave.
+    ready: VecDeque<Bytes>,
+    worker: Worker,
+    stop: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Relay {
+    pub(super) fn new(
+        worker: Worker,
+        site: Arc<Site>,
+        target: &Target,
+        body: Body,
+        hold: OpenHold,
+        told: Told,
+        step: u64,
+    ) -> Relay {
+        let flow = Flow::new(site, target, body, hold, told, step);
+        let stop = Box::pin(worker.services.stop.clone().cancelled_owned());
+        Relay { flow: Some(flow), ready: VecDeque::new(), worker, stop }
+    }
+
+    /// The next bytes for the client; nothing at the end. Dropping the relay before that settles the
+    /// call at what was passed on.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                return Some(bytes);
+            }
+            let flow = self.flow.as_mut()?;
+            let turn = tokio::select! {
+                biased;
+                piece = flow.wait(KEEP_ALIVE) => match piece {
+                    Some(piece) => flow.take(piece, &mut self.ready),
+                    None => return Some(Bytes::from_static(b": keep-alive\n\n")),
+                },
+                () = &mut self.stop => flow.stopped_by_shutdown(),
+            };
+            self.conclude(turn);
+        }
+    }
+
+    fn conclude(&mut self, turn: Turn) {
+        if matches!(turn, Turn::On) {
+            return;
+        }
+        let Some(flow) = self.flow.take() else { return };
+        let (target, account) = (flow.target.clone(), flow.told.account.clone());
+        let settled = match turn {
+            Turn::On => return,
+            Turn::Over => flow.end(&mut self.ready),
+            Turn::Failed(outcome, error) => flow.fail(outcome, &error, &mut self.ready),
+            Turn::Cut(refused) => flow.cut(&refused, &mut self.ready),
+        };
+        self.worker.services.sizes.observe(&target, &account, settled.output.tokens);
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let Some(flow) = self.flow.take() else { return };
+        if flow.site.on_client_gone == OnClientGone::Drain {
+            self.worker.services.drains.run(flow.drain());
+        }
+        // Otherwise the flow is dropped here, and with it the hold.
+    }
+}

@@ -1,0 +1,83 @@
+//! What replies have come to lately, per target and account: how much an adaptive hold begins with.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tollgate_accounting::OutputSizes;
+
+use super::admit::Candidate;
+use crate::routing::Target;
+use crate::tenants::Caller;
+
+/// What is taken before anything was learned.
+const UNKNOWN: u64 = 256;
+/// The share of replies that fit the hold they begin with; the others extend it.
+const PERCENT: u8 = 90;
+/// Replies after which an account's own sizes are taken, rather than the target's over all accounts.
+const ENOUGH: u32 = 20;
+/// Pairs of target and account that are remembered per shard. Beyond it, new pairs share the
+/// target's figures.
+const MOST: usize = 1024;
+const SHARDS: usize = 16;
+
+type Key = (Arc<str>, Arc<str>, Arc<str>);
+
+/// Learned sizes of outputs.
+pub struct Sizes {
+    shards: [Mutex<HashMap<Key, OutputSizes>>; SHARDS],
+}
+
+impl Default for Sizes {
+    fn default() -> Sizes {
+        Sizes { shards: std::array::from_fn(|_| Mutex::default()) }
+    }
+}
+
+impl Sizes {
+    /// Output tokens that such a call is likely to need over all its choices, wherever it goes.
+    pub(super) fn likely(&self, caller: &Caller, plan: &[Candidate<'_>], choices: u64) -> u64 {
+        let of = |candidate: &Candidate<'_>| self.at(candidate.target, &caller.account);
+        let one = plan.iter().map(of).max().unwrap_or(UNKNOWN);
+        one.saturating_mul(choices)
+    }
+
+    /// Learns from a reply.
+    pub(super) fn observe(&self, target: &Target, account: &Arc<str>, tokens: u64) {
+        self.note(key(target, account), tokens);
+        self.note(key(target, &Arc::from("")), tokens);
+    }
+
+    fn at(&self, target: &Target, account: &Arc<str>) -> u64 {
+        let own = key(target, account);
+        let learned = |key: &Key, least: u32| {
+            let shard = self.shard(key).lock().unwrap_or_else(PoisonError::into_inner);
+            let sizes = shard.get(key).filter(|sizes| sizes.observations() >= least)?;
+            sizes.percentile(PERCENT)
+        };
+        learned(&own, ENOUGH)
+            .or_else(|| learned(&key(target, &Arc::from("")), 1))
+            .unwrap_or(UNKNOWN)
+    }
+
+    fn note(&self, key: Key, tokens: u64) {
+        let mut shard = self.shard(&key).lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sizes) = shard.get_mut(&key) {
+            sizes.observe(tokens);
+        } else if shard.len() < MOST {
+            let mut sizes = OutputSizes::new();
+            sizes.observe(tokens);
+            shard.insert(key, sizes);
+        }
+    }
+
+    fn shard(&self, key: &Key) -> &Mutex<HashMap<Key, OutputSizes>> {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        &self.shards[usize::try_from(hasher.finish() % SHARDS as u64).unwrap_or(0)]
+    }
+}
+
+fn key(target: &Target, account: &Arc<str>) -> Key {
+    (target.provider_name.clone(), target.model.clone(), account.clone())
+}

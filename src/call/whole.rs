@@ -1,0 +1,140 @@
+//! A reply that is read to its end before any of it is passed on.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tollgate_providers::unified::Block;
+use tollgate_providers::{ErrorKind, ProviderError, UsageReport};
+
+use super::services::{OnClientGone, Site};
+use super::{CallError, Reply, Told, Worker};
+use crate::ledger::{OpenHold, Outcome};
+use crate::routing::Target;
+use crate::upstream::{Body, Broken};
+
+/// The largest whole reply. Embeddings of a full batch are some tens of megabytes.
+const LARGEST: usize = 128 * 1024 * 1024;
+
+/// Receives the reply, reads its usage and settles the call.
+///
+/// Under `drain` the work goes on if the client leaves, so that what the provider reports is known.
+pub(super) async fn receive(
+    worker: &Worker,
+    site: &Arc<Site>,
+    target: &Target,
+    body: Body,
+    hold: OpenHold,
+    told: Told,
+) -> Result<Reply, CallError> {
+    let (site, target) = (site.clone(), target.clone());
+    let gone = site.on_client_gone;
+    let services = worker.services.clone();
+    let work = async move {
+        let reply = finish(&site, &target, body, hold, &told).await;
+        if let Ok(Reply::Whole { settled, .. }) = &reply {
+            services.sizes.observe(&target, &told.account, settled.output.tokens);
+        }
+        reply
+    };
+    match gone {
+        OnClientGone::Cancel => work.await,
+        OnClientGone::Drain => {
+            let (done, reply) = tokio::sync::oneshot::channel();
+            let drain = async move {
+                let _ = done.send(work.await);
+            };
+            worker.services.drains.run(drain);
+            reply.await.unwrap_or_else(|_| {
+                let message = "the reply took longer than a drained call may";
+                Err(CallError::Garbled(ProviderError::new(ErrorKind::Timeout, message)))
+            })
+        }
+    }
+}
+
+async fn finish(
+    site: &Site,
+    target: &Target,
+    body: Body,
+    hold: OpenHold,
+    told: &Told,
+) -> Result<Reply, CallError> {
+    let bytes = match body.collect(LARGEST, site.endpoint.idle_timeout()).await {
+        Ok(bytes) => bytes,
+        Err(broken) => {
+            let kind = match broken {
+                Broken::Connection(_) => ErrorKind::Truncated,
+                Broken::Idle(_) => ErrorKind::Timeout,
+                Broken::TooLarge(_) => ErrorKind::TooLarge,
+            };
+            return Err(fail(hold, ProviderError::new(kind, broken.to_string())));
+        }
+    };
+    let read = if told.chat { chat(site, target, &bytes, told) } else { embeddings(site, &bytes) };
+    match read {
+        Ok(Read { usage, output_tokens, body }) => {
+            hold.on_attempt(|attempt| {
+                attempt.reported = usage.usage;
+                attempt.output_seen = output_tokens;
+                attempt.output_delivered = output_tokens;
+                note_odd(&usage, &mut attempt.error);
+            });
+            let settled = hold.settle(Outcome::Completed);
+            Ok(Reply::Whole { body: body.unwrap_or(bytes), settled })
+        }
+        Err(error) => Err(fail(hold, error)),
+    }
+}
+
+/// The provider accepted and did not deliver: owed, and absorbed by the operator.
+fn fail(hold: OpenHold, error: ProviderError) -> CallError {
+    hold.give_up(Outcome::Truncated, &error.to_string());
+    hold.settle(Outcome::Failed);
+    CallError::Garbled(error)
+}
+
+/// A usage report that was odd is used as far as it is believable; the row says what was odd.
+pub(super) fn note_odd(usage: &UsageReport, note: &mut Option<Arc<str>>) {
+    if !usage.odd.is_none() {
+        let names: Vec<&str> = usage.odd.names().collect();
+        *note = Some(format!("odd usage: {}", names.join(", ")).into());
+    }
+}
+
+/// What was found in a whole reply.
+struct Read {
+    usage: UsageReport,
+    /// Our own count, for a provider that reports none.
+    output_tokens: u64,
+    /// The body rewritten, where the client speaks another dialect.
+    body: Option<Bytes>,
+}
+
+fn chat(site: &Site, target: &Target, bytes: &[u8], told: &Told) -> Result<Read, ProviderError> {
+    let reply = site.adapter.decode_reply(bytes)?;
+    let usage = reply.usage;
+    let reported = usage.usage.output_total();
+    let written = || reply.choices.iter().flat_map(|choice| &choice.blocks);
+    // Counting is only needed where the provider did not.
+    let output_tokens = reported.unwrap_or_else(|| written().map(|b| text(b, target)).sum());
+    let same = site.adapter.dialect() == told.dialect;
+    let body = (!same).then(|| Bytes::from(told.dialect.encode_reply(&reply, &told.options())));
+    Ok(Read { usage, output_tokens, body })
+}
+
+fn embeddings(site: &Site, bytes: &[u8]) -> Result<Read, ProviderError> {
+    let reply = site.adapter.decode_embeddings(bytes)?;
+    Ok(Read { usage: reply.usage, output_tokens: 0, body: None })
+}
+
+fn text(block: &Block<'_>, target: &Target) -> u64 {
+    match block {
+        Block::Text { text, .. } | Block::Refusal { text } | Block::Thinking { text, .. } => {
+            target.family.count(text)
+        }
+        Block::ToolCall { name, arguments, .. } => {
+            target.family.count(name) + target.family.count(arguments)
+        }
+        _ => 0,
+    }
+}

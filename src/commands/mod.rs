@@ -1,0 +1,61 @@
+//! The commands, one file each.
+
+mod admin;
+mod audit;
+mod check;
+mod count;
+mod demo;
+mod key;
+mod report;
+mod request;
+mod serve;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Result;
+use tollgate::cli::{CheckReport, Cli, Command, Exit, Global, Output};
+use tollgate::config::{self, Snapshot};
+
+/// Runs what was asked for.
+pub(crate) fn run(cli: Cli, output: &mut Output) -> Result<Exit> {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Demo(args) => demo::run(&args, output),
+        Command::Serve => serve::run(&global, output),
+        Command::Check => check::run(&global, output),
+        Command::Key(command) => key::run(&global, command, output),
+        Command::Report(args) => report::run(&global, args, output),
+        Command::Request(command) => request::run(&global, command, output),
+        Command::Count(args) => count::run(&global, &args, output),
+        Command::Audit(_) => audit::run(&global, output),
+    }
+}
+
+/// The process's environment, for secrets named `env:NAME`.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The configuration, or everything that is wrong with it on the screen and nothing.
+fn configuration(global: &Global, output: &mut Output) -> Result<Option<Arc<Snapshot>>> {
+    match config::load(global.config(), &environment) {
+        Ok(snapshot) => Ok(Some(Arc::new(snapshot))),
+        Err(problems) => {
+            let file = global.config().display().to_string();
+            output.refused_by_check(&CheckReport { file: &file, problems: &problems })?;
+            Ok(None)
+        }
+    }
+}
+
+/// Reads the file again for a reload: all of it is right, or the error says what is not.
+fn source(path: &Path) -> tollgate::app::Source {
+    let path = path.to_owned();
+    Arc::new(move || {
+        config::load(&path, &environment).map_err(|problems| {
+            let file = path.display().to_string();
+            CheckReport { file: &file, problems: &problems }.human(false)
+        })
+    })
+}

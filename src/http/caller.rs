@@ -1,0 +1,153 @@
+//! A request's head and body to a caller and an inbound call. Identity comes from a credential alone.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header};
+use http_body_util::BodyExt;
+use tollgate_accounting::Timestamp;
+
+use super::{Failed, Front};
+use crate::call::Inbound;
+use crate::clock;
+use crate::ledger::CallId;
+use crate::tenants::{Caller, Denied};
+
+/// The most tags of a call, and the most bytes of them.
+const MOST_TAGS: usize = 16;
+const MOST_TAG_BYTES: usize = 512;
+/// A body of unknown length begins with this much room.
+const FIRST_ROOM: usize = 8 * 1024;
+
+/// Who calls. `Authorization: Bearer` is what OpenAI's and newer Anthropic clients send, `x-api-key`
+/// what older ones do, `x-goog-api-key` Google's.
+pub(super) fn authenticate(front: &Front, headers: &HeaderMap) -> Result<Arc<Caller>, Denied> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let bearer = text("authorization").and_then(|value| {
+        let (scheme, key) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+    });
+    let shown = bearer.or_else(|| text("x-api-key")).or_else(|| text("x-goog-api-key"));
+    let directory = &front.worker.services.directory;
+    directory.authenticate(shown, clock::now()).inspect_err(|denied| {
+        tracing::debug!(?denied, "a credential was refused");
+    })
+}
+
+/// The call as its head describes it.
+pub(super) fn inbound(headers: &HeaderMap, id: CallId) -> Result<Inbound, Failed> {
+    let received_at = clock::now();
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or(""));
+    let tags = text("x-tollgate-tags").map(tags).transpose()?.flatten();
+    let deadline = text("x-tollgate-deadline").map(|t| deadline(t, received_at)).transpose()?;
+    Ok(Inbound { id, received_at, tags, deadline })
+}
+
+/// The body, if it is plain and within the limit.
+pub(super) async fn body(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Failed> {
+    if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
+        && encoding != "identity"
+    {
+        return Err(Failed::compressed(encoding.to_str().unwrap_or("?")));
+    }
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: usize| length > most) {
+        return Err(Failed::too_large(most));
+    }
+    let mut body = body;
+    let mut whole = BytesMut::new();
+    let mut only: Option<Bytes> = None;
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else { return Err(Failed::unread()) };
+        let Ok(data) = frame.into_data() else { continue };
+        if whole.len() + only.as_ref().map_or(0, Bytes::len) + data.len() > most {
+            return Err(Failed::too_large(most));
+        }
+        // Most bodies arrive in one piece, which is used as it came.
+        if only.is_none() && whole.is_empty() {
+            only = Some(data);
+            continue;
+        }
+        if let Some(first) = only.take() {
+            whole.reserve(length.unwrap_or(FIRST_ROOM).max(first.len()));
+            whole.extend_from_slice(&first);
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(only.unwrap_or_else(|| whole.freeze()))
+}
+
+/// `b=2, a=1` as `a=1,b=2`: sorted, so that equal tags are one group in a report.
+fn tags(text: &str) -> Result<Option<Arc<str>>, Failed> {
+    let bad = |why: &str| Failed::parameter("x-tollgate-tags", format!("x-tollgate-tags {why}"));
+    if text.len() > MOST_TAG_BYTES {
+        return Err(bad("is longer than 512 bytes"));
+    }
+    let mut pairs: Vec<(&str, &str)> = Vec::new();
+    for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').ok_or_else(|| bad("is not name=value,..."))?;
+        let (name, value) = (name.trim(), value.trim());
+        if name.is_empty() || pairs.iter().any(|(have, _)| *have == name) {
+            return Err(bad("has an empty or repeated name"));
+        }
+        pairs.push((name, value));
+    }
+    if pairs.len() > MOST_TAGS {
+        return Err(bad("has more than 16 tags"));
+    }
+    pairs.sort_unstable();
+    let joined: Vec<String> = pairs.iter().map(|(n, v)| format!("{n}={v}")).collect();
+    Ok((!joined.is_empty()).then(|| joined.join(",").into()))
+}
+
+/// Seconds from now, or an instant in RFC 3339.
+fn deadline(text: &str, now: Timestamp) -> Result<Timestamp, Failed> {
+    let name = "x-tollgate-deadline";
+    let bad = || Failed::parameter(name, format!("{name} takes seconds or an RFC 3339 instant"));
+    let at = match text.trim().parse::<u32>() {
+        Ok(seconds) => now.saturating_plus(i64::from(seconds) * 1_000_000),
+        Err(_) => {
+            let instant: jiff::Timestamp = text.trim().parse().map_err(|_| bad())?;
+            Timestamp::from_micros(instant.as_microsecond())
+        }
+    };
+    if at <= now {
+        return Err(Failed::parameter(name, format!("{name} has passed")));
+    }
+    Ok(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_canonical() {
+        let cases = [
+            ("b=2, a=1", Some("a=1,b=2")),
+            ("a=1,b=2", Some("a=1,b=2")),
+            ("", None),
+            ("a=", Some("a=")),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(tags(text).ok().flatten().as_deref(), expected, "{text}");
+        }
+        for bad in ["a", "=1", "a=1,a=2"] {
+            assert!(tags(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_deadline_is_seconds_or_an_instant_and_lies_ahead() {
+        let now = Timestamp::from_micros(1_000_000);
+        assert_eq!(deadline("2", now).ok(), Some(Timestamp::from_micros(3_000_000)));
+        assert_eq!(
+            deadline("1970-01-01T00:00:09Z", now).ok(),
+            Some(Timestamp::from_micros(9_000_000))
+        );
+        for bad in ["", "soon", "-1", "0", "1970-01-01T00:00:00Z"] {
+            assert!(deadline(bad, now).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Every failure to a status, a code and words for the client. The private cause goes to the log.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+use tollgate_accounting::{Metric, Money, Refusal, RefusalKind, Timestamp, Why};
+use tollgate_providers::{BadRequest, Dialect, Next, WireError};
+
+use crate::call::CallError;
+use crate::clock;
+use crate::ledger::{CallId, Refused};
+use crate::tenants::Denied;
+
+/// The longest wait a client is told to sit out. Beyond it some SDKs hang (anthropic-python sleeps for
+/// any value) and others hammer (openai-node ignores more than 60 s), so the refusal is final instead.
+const LONGEST_WAIT_MICROS: i64 = 60 * 1_000_000;
+
+/// A failure on its way to the client.
+pub struct Failed {
+    wire: WireError,
+    headers: Vec<(HeaderName, String)>,
+}
+
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+impl Failed {
+    fn new(status: StatusCode, kind: &str, code: &str, message: impl Into<String>) -> Failed {
+        let wire = WireError {
+            status: status.as_u16(),
+            kind: kind.to_owned(),
+            code: Some(code.to_owned()),
+            message: message.into(),
+            ..WireError::default()
+        };
+        Failed { wire, headers: Vec::new() }
+    }
+
+    fn invalid(status: StatusCode, code: &str, message: impl Into<String>) -> Failed {
+        Failed::new(status, "invalid_request_error", code, message)
+    }
+
+    fn param(mut self, param: &str) -> Failed {
+        self.wire.param = Some(param.to_owned());
+        self
+    }
+
+    fn final_word(mut self) -> Failed {
+        self.headers.push((SHOULD_RETRY, "false".to_owned()));
+        self
+    }
+
+    fn retry_after(mut self, micros: i64) -> Failed {
+        let millis = micros.max(0).saturating_add(999) / 1000;
+        self.headers.push((RETRY_AFTER_MS, millis.to_string()));
+        self.headers.push((header::RETRY_AFTER, ((millis + 999) / 1000).to_string()));
+        self
+    }
+
+    /// No route is called that.
+    pub fn not_found(path: &str) -> Failed {
+        let message = format!("there is nothing at {path}");
+        Failed::invalid(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    /// The route exists, for other methods.
+    pub fn method(method: &str, path: &str) -> Failed {
+        let message = format!("{path} does not take {method}");
+        Failed::invalid(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+    }
+
+    /// Nothing of the caller's is called that.
+    pub fn no_such(what: &str, name: &str) -> Failed {
+        let message = format!("there is no {what} {name}");
+        Failed::invalid(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    /// The body is larger than allowed.
+    pub fn too_large(most: usize) -> Failed {
+        let message = format!("the request body is larger than {most} bytes");
+        Failed::invalid(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
+    }
+
+    /// The body is compressed.
+    pub fn compressed(encoding: &str) -> Failed {
+        let message =
+            format!("a request body with content-encoding {encoding:?} is not read; send it plain");
+        Failed::invalid(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", message)
+    }
+
+    /// The body did not arrive whole.
+    pub fn unread() -> Failed {
+        Failed::invalid(StatusCode::BAD_REQUEST, "incomplete_body", "the request body broke off")
+    }
+
+    /// A header or query parameter makes no sense.
+    pub fn parameter(name: &str, message: impl Into<String>) -> Failed {
+        Failed::invalid(StatusCode::BAD_REQUEST, "invalid_parameter", message).param(name)
+    }
+
+    /// Something of ours failed; the log has the cause.
+    pub fn internal(cause: &dyn std::fmt::Display) -> Failed {
+        tracing::error!(%cause, "a request failed inside the gateway");
+        let message = "the gateway failed; its log has the cause";
+        Failed::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "internal_error", message)
+    }
+
+    /// The response in the shape of the dialect that was spoken.
+    pub fn response(self, dialect: Dialect, id: Option<CallId>) -> Response {
+        let body = dialect.encode_error(&self.wire);
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() =
+            StatusCode::from_u16(self.wire.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        for (name, value) in self.headers {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(name, value);
+            }
+        }
+        super::stamp(headers, id);
+        response
+    }
+}
+
+impl From<Denied> for Failed {
+    /// One and the same answer, whatever was wrong with the credential.
+    fn from(_: Denied) -> Failed {
+        let message = "no valid API key was given: send one of this gateway's keys as \
+            `Authorization: Bearer <key>` or `x-api-key: <key>`";
+        Failed::invalid(StatusCode::UNAUTHORIZED, "invalid_api_key", message)
+    }
+}
+
+impl From<BadRequest> for Failed {
+    fn from(bad: BadRequest) -> Failed {
+        Failed { wire: bad.to_wire(), headers: Vec::new() }
+    }
+}
+
+impl From<CallError> for Failed {
+    fn from(error: CallError) -> Failed {
+        match error {
+            CallError::BadRequest(bad) => bad.into(),
+            CallError::NoModel { model, nearest } => {
+                let near = match nearest.as_slice() {
+                    [] => "GET /v1/models lists what there is".to_owned(),
+                    near => format!("did you mean {}?", near.join(" or ")),
+                };
+                let message = format!("there is no model {model:?}: {near}");
+                Failed::invalid(StatusCode::NOT_FOUND, "model_not_found", message).param("model")
+            }
+            CallError::AmbiguousModel { model, full } => {
+                let message = format!(
+                    "{model:?} is served by several providers: ask for {}",
+                    full.join(" or ")
+                );
+                Failed::invalid(StatusCode::BAD_REQUEST, "model_ambiguous", message).param("model")
+            }
+            CallError::ForbiddenModel { model } => {
+                let message = format!("this account may not use the model {model:?}");
+                Failed::invalid(StatusCode::FORBIDDEN, "model_not_allowed", message).param("model")
+            }
+            CallError::CannotDo { model, endpoint } => {
+                let message = format!("no provider of {model:?} does {endpoint}");
+                Failed::invalid(StatusCode::BAD_REQUEST, "unsupported_operation", message)
+                    .param("model")
+            }
+            CallError::Unpriced { target } => {
+                let message = format!(
+                    "{target} has no price, so its cost cannot be held: the operator adds one \
+                     under [prices.\"{target}\"] or configures a ceiling"
+                );
+                Failed::invalid(StatusCode::BAD_REQUEST, "model_unpriced", message).param("model")
+            }
+            CallError::Refused(refused) => refused.into(),
+            CallError::Provider { failure, attempts } => {
+                let mut wire = failure.to_wire();
+                wire.extra.push(("attempts", attempts.into()));
+                let failed = Failed { wire, headers: Vec::new() };
+                match failure.next {
+                    Next::RetryAfter(Some(wait)) if wait <= LONGEST_WAIT_MICROS => {
+                        failed.retry_after(wait)
+                    }
+                    Next::RetryAfter(Some(_)) => failed.final_word(),
+                    Next::RetryAfter(None) | Next::FallBack | Next::Reject | Next::Broken => failed,
+                }
+            }
+            CallError::Unreachable { why, late, attempts } => {
+                tracing::warn!(why, attempts, "no provider answered");
+                let (status, code, message) = if late {
+                    (
+                        StatusCode::GATEWAY_TIMEOUT,
+                        "upstream_timeout",
+                        "the provider did not answer in time",
+                    )
+                } else {
+                    (
+                        StatusCode::BAD_GATEWAY,
+                        "upstream_unreachable",
+                        "the provider could not be reached",
+                    )
+                };
+                let mut failed = Failed::new(status, "server_error", code, message);
+                failed.wire.extra.push(("attempts", attempts.into()));
+                failed
+            }
+            CallError::Garbled(error) => Failed { wire: error.to_wire(), headers: Vec::new() },
+        }
+    }
+}
+
+impl From<Refused> for Failed {
+    fn from(refused: Refused) -> Failed {
+        let unavailable = |code, message: &str| {
+            Failed::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", code, message)
+                .retry_after(1_000_000)
+        };
+        match refused {
+            Refused::Limit(refusal) => limit(&refusal),
+            Refused::Busy => unavailable("ledger_busy", "the gateway is behind with its records"),
+            Refused::DiskFull => unavailable("ledger_full", "the gateway's disk is full"),
+            Refused::InDoubt => unavailable("ledger_in_doubt", "the gateway is restarting"),
+            Refused::Closing => unavailable("shutting_down", "the gateway is shutting down"),
+            Refused::Uncountable => Failed::invalid(
+                StatusCode::BAD_REQUEST,
+                "cost_out_of_range",
+                "what this call may cost is out of range",
+            ),
+        }
+    }
+}
+
+fn limit(refusal: &Refusal) -> Failed {
+    let Refusal { kind, why, account, limit, metric, asked, .. } = refusal;
+    let amount = |value: i64| amount(*metric, value);
+    match why {
+        Why::Limit => {}
+        Why::DuplicateHold | Why::NoSuchHold | Why::NoSuchAccount | Why::Overflow => {
+            return Failed::invalid(
+                StatusCode::FORBIDDEN,
+                "account_closed",
+                "this account takes no calls now",
+            );
+        }
+    }
+    let whose = if account.is_empty() { "the gateway" } else { account };
+    let words = |value| match amount(value) {
+        Value::String(dollars) => format!("${dollars}"),
+        other => other.to_string(),
+    };
+    let state = format!(
+        "{whose} has a limit of {limit}: asked {}, posted {}, held by calls in flight {}, available {}",
+        words(*asked),
+        words(refusal.posted),
+        words(refusal.held),
+        words(refusal.available),
+    );
+    let mut failed = match kind {
+        RefusalKind::Never => {
+            let message = format!("{state}; the call can never fit this limit");
+            Failed::invalid(StatusCode::BAD_REQUEST, "request_exceeds_limit", message)
+        }
+        RefusalKind::Later { retry_at } => {
+            let wait = retry_at.micros().saturating_sub(clock::now().micros()).max(0);
+            if wait <= LONGEST_WAIT_MICROS {
+                let kind = "rate_limit_exceeded";
+                Failed::new(StatusCode::TOO_MANY_REQUESTS, kind, kind, state).retry_after(wait)
+            } else {
+                let message = format!("{state}; it can be retried at {retry_at}");
+                let kind = "insufficient_quota";
+                Failed::new(StatusCode::TOO_MANY_REQUESTS, kind, kind, message).final_word()
+            }
+        }
+    };
+    let resets_at = match kind {
+        RefusalKind::Later { retry_at } => Some(refusal.resets_at.unwrap_or(*retry_at)),
+        RefusalKind::Never => refusal.resets_at,
+    };
+    failed.wire.extra = vec![
+        ("limit", limit.to_string().into()),
+        ("account", account.to_string().into()),
+        ("asked", amount(*asked)),
+        ("capacity", amount(refusal.capacity)),
+        ("posted", amount(refusal.posted)),
+        ("held", amount(refusal.held)),
+        ("available", amount(refusal.available)),
+        ("resets_at", resets_at.map_or(Value::Null, |at: Timestamp| json!(at.to_string()))),
+    ];
+    failed
+}
+
+/// An amount as the client reads it: dollars as a decimal string, anything else as a number.
+pub(super) fn amount(metric: Option<Metric>, value: i64) -> Value {
+    match metric {
+        Some(Metric::Cost) => Money::from_nanos(value).to_string().into(),
+        _ => value.into(),
+    }
+}

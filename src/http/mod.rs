@@ -1,0 +1,120 @@
+//! The only module that knows axum and status codes. Decode, call, encode; nothing is decided here.
+
+mod admin;
+mod caller;
+mod error;
+mod openai;
+mod own;
+mod query;
+mod sse;
+pub mod view;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use tollgate_providers::Dialect;
+
+pub use admin::{Admin, AdminKey, admin_routes};
+pub use error::Failed;
+
+use crate::call::Worker;
+use crate::ledger::{CallId, Reader};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What a handler has at hand.
+#[derive(Clone)]
+pub struct Front {
+    /// This worker's services.
+    pub worker: Worker,
+    /// For reports.
+    pub reader: Arc<Reader>,
+}
+
+/// The data plane.
+pub fn routes(front: Front) -> Router {
+    Router::new()
+        .route("/v1/chat/completions", post(openai::chat::create))
+        .route("/v1/embeddings", post(openai::embeddings::create))
+        .route("/v1/models", get(openai::models::list))
+        // A model's id may hold slashes, percent-encoded or not.
+        .route("/v1/models/{*id}", get(openai::models::one))
+        .route("/v1/organization/costs", get(openai::organization::costs))
+        .route("/v1/organization/usage/completions", get(openai::organization::completions))
+        .route("/v1/organization/usage/embeddings", get(openai::organization::embeddings))
+        .route("/v1/usage/{id}", get(own::usage))
+        .route("/v1/budgets", get(own::budgets))
+        .route("/", axum::routing::head(probe))
+        .fallback(nothing)
+        .method_not_allowed_fallback(wrong_method)
+        // Bodies are bounded where they are read, by the configuration of the moment.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(front)
+}
+
+/// What Claude Code asks before it sends anything.
+async fn probe() -> StatusCode {
+    StatusCode::OK
+}
+
+/// Any other path. Without a key it is a 401 like everything else, so paths cannot be felt out.
+async fn nothing(State(front): State<Front>, headers: HeaderMap, uri: Uri) -> Response {
+    let failed = match caller::authenticate(&front, &headers) {
+        Ok(_) => Failed::not_found(uri.path()),
+        Err(denied) => denied.into(),
+    };
+    failed.response(Dialect::OpenAiChat, None)
+}
+
+async fn wrong_method(
+    State(front): State<Front>,
+    method: Method,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Response {
+    let failed = match caller::authenticate(&front, &headers) {
+        Ok(_) => Failed::method(method.as_str(), uri.path()),
+        Err(denied) => denied.into(),
+    };
+    failed.response(Dialect::OpenAiChat, None)
+}
+
+/// What every answer carries: its id, and that it is nobody else's to keep.
+fn stamp(headers: &mut HeaderMap, id: Option<CallId>) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let id = id.unwrap_or_default().to_string();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+}
+
+/// A JSON answer.
+fn json(value: &impl serde::Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(body) => {
+            let mut response =
+                ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body)
+                    .into_response();
+            stamp(response.headers_mut(), None);
+            response
+        }
+        Err(error) => Failed::internal(&error).response(Dialect::OpenAiChat, None),
+    }
+}
+
+/// Runs a read of the ledger off the reactor.
+async fn reading<T: Send + 'static>(
+    front: &Front,
+    read: impl FnOnce(&Reader) -> Result<T, crate::ledger::StoreError> + Send + 'static,
+) -> Result<T, Failed> {
+    let reader = front.reader.clone();
+    match tokio::task::spawn_blocking(move || read(&reader)).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => Err(Failed::internal(&error)),
+        Err(error) => Err(Failed::internal(&error)),
+    }
+}

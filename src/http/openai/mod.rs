@@ -1,0 +1,6 @@
+//! OpenAI's endpoints, one file each.
+
+pub(super) mod chat;
+pub(super) mod embeddings;
+pub(super) mod models;
+pub(super) mod organization;

@@ -1,0 +1,129 @@
+//! An answered call to a response: headers that say what was done, and a body, whole or streamed.
+
+use std::convert::Infallible;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use tollgate_accounting::{Metric, Standing};
+
+use super::{Front, stamp};
+use crate::call::{Answered, Origin, Reply};
+use crate::clock;
+use crate::ledger::CallId;
+use crate::tenants::Caller;
+
+/// The response to a call that has an answer.
+pub(super) fn respond(front: &Front, caller: &Caller, id: CallId, answered: Answered) -> Response {
+    let Answered { from, reply } = answered;
+    let (body, kind, cost) = match reply {
+        Reply::Whole { body, settled } => {
+            (Body::from(body), "application/json", Some(settled.charged.to_string()))
+        }
+        Reply::Stream(relay) => {
+            let frames = stream::unfold(relay, |mut relay| async move {
+                let bytes = relay.next().await?;
+                Some((Ok::<Bytes, Infallible>(bytes), relay))
+            });
+            (Body::from_stream(frames), "text/event-stream", None)
+        }
+    };
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    stamp(headers, Some(id));
+    origin(headers, &from);
+    if let Some(cost) = cost {
+        put(headers, HeaderName::from_static("x-tollgate-cost-usd"), &cost);
+    }
+    rate_limits(headers, &front.worker.services.ledger.standing(caller.charged));
+    response
+}
+
+fn origin(headers: &mut HeaderMap, from: &Origin) {
+    let Origin { provider, model, attempts, max_output_tokens, dropped } = from;
+    put(headers, HeaderName::from_static("x-tollgate-provider"), provider);
+    put(headers, HeaderName::from_static("x-tollgate-model"), model);
+    put(headers, HeaderName::from_static("x-tollgate-attempts"), &attempts.to_string());
+    if let Some(cap) = max_output_tokens {
+        let name = HeaderName::from_static("x-tollgate-max-output-tokens");
+        put(headers, name, &cap.to_string());
+    }
+    if !dropped.is_empty() {
+        put(headers, HeaderName::from_static("x-tollgate-dropped"), &dropped.join(", "));
+    }
+}
+
+/// OpenAI's headers, from the tightest limit of each kind on the caller's path.
+fn rate_limits(headers: &mut HeaderMap, standings: &[Standing]) {
+    let now = clock::now();
+    let kinds: [(&[Metric], [&'static str; 3]); 2] = [
+        (
+            &[Metric::Requests],
+            [
+                "x-ratelimit-limit-requests",
+                "x-ratelimit-remaining-requests",
+                "x-ratelimit-reset-requests",
+            ],
+        ),
+        (
+            &[Metric::Tokens, Metric::InputTokens, Metric::OutputTokens],
+            [
+                "x-ratelimit-limit-tokens",
+                "x-ratelimit-remaining-tokens",
+                "x-ratelimit-reset-tokens",
+            ],
+        ),
+    ];
+    for (metrics, [limit, remaining, reset]) in kinds {
+        let mine = standings.iter().filter(|s| metrics.contains(&s.metric));
+        let Some(tightest) = mine.min_by_key(|s| s.available) else { continue };
+        put(headers, HeaderName::from_static(limit), &tightest.capacity.to_string());
+        let left = tightest.available.max(0).to_string();
+        put(headers, HeaderName::from_static(remaining), &left);
+        let wait = tightest.resets_at.map_or(0, |at| at.micros().saturating_sub(now.micros()));
+        put(headers, HeaderName::from_static(reset), &span(wait));
+    }
+}
+
+fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// A span as OpenAI writes it: `12ms`, `1.5s`, `6m0s`, `2h3m0s`.
+fn span(micros: i64) -> String {
+    let millis = micros.max(0) / 1000;
+    let (seconds, minutes, hours) = (millis / 1000, millis / 60_000, millis / 3_600_000);
+    match (hours, minutes, seconds) {
+        (0, 0, 0) => format!("{millis}ms"),
+        (0, 0, s) if millis % 1000 == 0 => format!("{s}s"),
+        (0, 0, s) => format!("{s}.{:03}s", millis % 1000),
+        (0, m, s) => format!("{m}m{}s", s % 60),
+        (h, m, s) => format!("{h}h{}m{}s", m % 60, s % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_written_as_openai_does() {
+        let cases = [
+            (0, "0ms"),
+            (12_000, "12ms"),
+            (1_500_000, "1.500s"),
+            (17_000_000, "17s"),
+            (360_000_000, "6m0s"),
+            (7_380_000_000, "2h3m0s"),
+            (-5, "0ms"),
+        ];
+        for (micros, text) in cases {
+            assert_eq!(span(micros), text);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What the ledger knows, as JSON for people and programs. Used by the data plane, the admin plane and
+//! the command line, so that all three say the same.
+
+use serde_json::{Map, Value, json};
+use tollgate_accounting::{Class, Metric, Standing};
+
+use super::error::amount;
+use crate::ledger::{CallId, Entry, KeyRow, Kind, Reader, ReportRow, StoreError};
+
+/// One call, explained: its attempts, counts with provenance, and cost line by line on the price card
+/// it was settled with. `None` where the ledger has no such call.
+pub fn explain(reader: &Reader, id: CallId) -> Result<Option<Explained>, StoreError> {
+    let entries = reader.call(id)?;
+    let Some(last) = entries.last() else { return Ok(None) };
+    let account = last.account.to_string();
+    let attempts = entries.iter().map(|e| attempt(reader, e)).collect::<Result<Vec<_>, _>>()?;
+    let charged: i64 = entries.iter().map(|e| e.charged.nanos()).sum();
+    let value = json!({
+        "id": id.to_string(),
+        "account": account,
+        "key": &*last.key,
+        "endpoint": &*last.endpoint,
+        "model": &*last.asked_model,
+        "prompt": last.prompt.as_deref(),
+        "tags": last.tags.as_deref(),
+        "stream": last.stream,
+        "received_at": last.received_at.to_string(),
+        "outcome": last.outcome.name(),
+        "requests": entries.iter().map(|e| e.requests).sum::<u64>(),
+        "input_tokens": entries.iter().map(|e| e.posted_input).sum::<u64>(),
+        "output_tokens": entries.iter().map(|e| e.posted_output).sum::<u64>(),
+        "charged_usd": tollgate_accounting::Money::from_nanos(charged).to_string(),
+        "attempts": attempts,
+    });
+    Ok(Some(Explained { account, value }))
+}
+
+/// A call and whose it is.
+pub struct Explained {
+    /// The account that was charged.
+    pub account: String,
+    /// The call as JSON.
+    pub value: Value,
+}
+
+fn attempt(reader: &Reader, entry: &Entry) -> Result<Value, StoreError> {
+    let card = reader.card(&entry.card)?;
+    let lines = card.as_ref().and_then(|card| card.lines(&entry.usage).ok()).unwrap_or_default();
+    let lines: Vec<Value> = lines
+        .iter()
+        .filter(|_| !entry.usage.is_empty())
+        .map(|line| {
+            json!({
+                "class": line.name(),
+                "quantity": line.quantity,
+                "usd_per_million": line.unit_price.to_string(),
+                "pico_usd": line.pico.to_string(),
+            })
+        })
+        .collect();
+    let mut usage = Map::new();
+    for class in Class::ALL {
+        if let Some(count) = entry.usage.get(class) {
+            usage.insert(class.name().to_owned(), count.into());
+        }
+    }
+    Ok(json!({
+        "attempt": entry.attempt,
+        "kind": entry.kind.name(),
+        "provider": &*entry.provider,
+        "model": &*entry.model,
+        "outcome": entry.outcome.name(),
+        "status": entry.status,
+        "error": entry.error.as_deref(),
+        "usage": usage,
+        "input_provenance": entry.input_provenance.map(|p| p.name()),
+        "output_provenance": entry.output_provenance.map(|p| p.name()),
+        "counted_input_tokens": entry.counted_input,
+        "delivered_output_tokens": entry.delivered_output,
+        "price": {
+            "version": &*entry.card,
+            "source": card.as_ref().map(|card| card.source.as_str()),
+            "effective_from": card.as_ref().map(|card| card.effective_from.to_string()),
+        },
+        "lines": lines,
+        "charged_usd": entry.charged.to_string(),
+        "owed_usd": entry.owed.to_string(),
+        "markup_usd": entry.markup.to_string(),
+        "absorbed_usd": entry.absorbed.to_string(),
+        "saved_usd": entry.saved.to_string(),
+        "held_usd": (entry.kind != Kind::Attempt).then(|| entry.held.to_string()),
+        "first_byte_ms": entry.first_byte_us.map(|us| us / 1000),
+        "total_ms": entry.total_us / 1000,
+        "settled_at": entry.at.to_string(),
+    }))
+}
+
+/// How one limit stands.
+pub fn standing(standing: &Standing) -> Value {
+    let Standing {
+        account,
+        limit,
+        limit_key,
+        metric,
+        capacity,
+        posted,
+        held,
+        available,
+        resets_at,
+    } = standing;
+    let unit = if *metric == Metric::Cost { "usd" } else { metric.name() };
+    let amount = |value: &i64| amount(Some(*metric), *value);
+    json!({
+        "account": &**account,
+        "limit": &**limit,
+        "key": &**limit_key,
+        "metric": metric.name(),
+        "unit": unit,
+        "capacity": amount(capacity),
+        "posted": amount(posted),
+        "held": amount(held),
+        "available": amount(available),
+        "resets_at": resets_at.map(|at| at.to_string()),
+    })
+}
+
+/// One row of a report, with the names of what it is split by.
+pub fn report_row(row: &ReportRow, by: &[&str]) -> Value {
+    let mut out = Map::new();
+    for (name, key) in by.iter().zip(&row.keys) {
+        out.insert((*name).to_owned(), key.as_str().into());
+    }
+    // Exhaustive, so that a new sum is shown.
+    let ReportRow {
+        keys: _,
+        requests,
+        attempts,
+        incomplete,
+        input_tokens,
+        cache_read_tokens,
+        cache_write_tokens,
+        output_tokens,
+        reasoning_tokens,
+        estimated,
+        charged,
+        owed,
+        absorbed,
+    } = row;
+    let counts = [
+        ("requests", requests),
+        ("attempts", attempts),
+        ("incomplete", incomplete),
+        ("input_tokens", input_tokens),
+        ("cache_read_tokens", cache_read_tokens),
+        ("cache_write_tokens", cache_write_tokens),
+        ("output_tokens", output_tokens),
+        ("reasoning_tokens", reasoning_tokens),
+        ("estimated", estimated),
+    ];
+    out.extend(counts.map(|(name, count)| (name.to_owned(), Value::from(*count))));
+    let money = [("charged_usd", charged), ("owed_usd", owed), ("absorbed_usd", absorbed)];
+    out.extend(money.map(|(name, money)| (name.to_owned(), Value::from(money.to_string()))));
+    Value::Object(out)
+}
+
+/// A credential without its digest.
+pub fn key_json(row: &KeyRow) -> Value {
+    let KeyRow { id, digest: _, account, name, hint, limits, created_at, expires_at, revoked_at } =
+        row;
+    json!({
+        "id": id,
+        "account": account,
+        "name": name,
+        "hint": format!("...{hint}"),
+        "limits": limits.lines().collect::<Vec<_>>(),
+        "created_at": created_at.to_string(),
+        "expires_at": expires_at.map(|at| at.to_string()),
+        "revoked_at": revoked_at.map(|at| at.to_string()),
+    })
+}

@@ -1,0 +1,315 @@
+//! The ledger: the only module that writes money or tokens. `hold` admits a call and gives an
+//! `OpenHold`; settling or dropping that writes the call's rows. One thread owns the database.
+//!
+//! The book (all limits and balances) and the queue of rows stand under one lock, so the order of the
+//! rows is the order of the decisions, and each committed group carries the balances as they were
+//! after its last event: the file is consistent with itself at every commit.
+
+mod audit;
+mod cards;
+mod directory;
+mod entry;
+mod open_hold;
+mod recover;
+mod report;
+mod settlement;
+mod store;
+mod writer;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use tollgate_accounting::{
+    AccountId, AccountSpec, Amounts, Book, ConfigureError, Facets, HoldId, Refusal, Settlement,
+    Standing, Timestamp,
+};
+
+pub use audit::{Audited, Discrepancy, audit};
+pub use directory::KeyRow;
+pub use entry::{CallId, Counted, Entry, Kind, Outcome};
+pub use open_hold::{Durable, OpenHold, Settled, Stop, output_cost};
+pub use recover::{OpenError, Opened, Specs};
+pub use report::{Filter, GroupBy, Reader, ReportRow};
+pub use settlement::{Attempt, CallFacts, Reach};
+pub use store::{Durability, StoreError};
+pub use writer::OnEntry;
+
+use crate::clock;
+use open_hold::{Meter, lock};
+use writer::{Event, HoldRow};
+
+/// Rows that may wait for the writer, settlements of open holds included. Beyond it, calls are refused.
+const QUEUE: usize = 65_536;
+
+/// Why a call was not admitted, or may not go on.
+#[derive(Debug)]
+pub enum Refused {
+    /// A limit on the path says no.
+    Limit(Box<Refusal>),
+    /// The writer is behind; nothing is lost, but nothing new is taken.
+    Busy,
+    /// The disk is full.
+    DiskFull,
+    /// A write failed in a way that leaves its outcome unknown; the process is about to end.
+    InDoubt,
+    /// The gateway is shutting down.
+    Closing,
+    /// An amount cannot be computed without overflow.
+    Uncountable,
+}
+
+/// A handle to the ledger. Clones are cheap and share it.
+#[derive(Clone)]
+pub struct Ledger(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    /// Wakes the writer when it waits on an empty queue.
+    wake: Condvar,
+    /// The last event whose group is committed.
+    committed: AtomicU64,
+    waiters: Mutex<Vec<(u64, Waker)>>,
+    health: AtomicU8,
+}
+
+struct State {
+    book: Book,
+    queue: Vec<Event>,
+    open: HashMap<CallId, Arc<Mutex<Meter>>>,
+    last_seq: u64,
+    /// Whether the writer sleeps until it is woken.
+    idle: bool,
+    closing: bool,
+}
+
+/// What the writer's disk allows, as a number in `Shared::health`.
+mod health {
+    pub(super) const GOOD: u8 = 0;
+    pub(super) const DISK_FULL: u8 = 1;
+    pub(super) const IN_DOUBT: u8 = 2;
+}
+
+/// What a call asks to be admitted.
+pub struct Admission<'a> {
+    /// Who calls, for what.
+    pub facts: CallFacts,
+    /// The node of the account tree that is charged, with all its ancestors.
+    pub charged: AccountId,
+    /// That node's path, as written to the journal.
+    pub charged_path: &'a str,
+    /// What limits may be filtered by.
+    pub facets: Facets<'a>,
+    /// The bound held.
+    pub ask: Amounts,
+    /// When the call must be over.
+    pub deadline: Timestamp,
+    /// The first attempt.
+    pub first: Attempt,
+}
+
+impl Ledger {
+    /// Admits a call on every account of its path, or on none.
+    pub fn hold(&self, admission: Admission<'_>) -> Result<OpenHold, Refused> {
+        let Admission { facts, charged, charged_path, facets, ask, deadline, first } = admission;
+        match self.0.health.load(Ordering::Acquire) {
+            health::GOOD => {}
+            health::DISK_FULL => return Err(Refused::DiskFull),
+            _ => return Err(Refused::InDoubt),
+        }
+        let id = facts.id;
+        let mut row = Box::new(HoldRow::new(&facts, charged_path, &first, &ask, deadline));
+        let mut state = self.lock();
+        if state.closing {
+            return Err(Refused::Closing);
+        }
+        if state.queue.len() + state.open.len() >= QUEUE {
+            return Err(Refused::Busy);
+        }
+        let held = state
+            .book
+            .hold(clock::now(), HoldId(id.0), charged, &facets, ask, deadline)
+            .map_err(Refused::Limit)?;
+        row.taken_at = held.taken_at;
+        state.last_seq += 1;
+        let seq = state.last_seq;
+        let meter = Arc::new(Mutex::new(Meter::new(seq, facts, deadline, ask, first)));
+        state.open.insert(id, meter.clone());
+        state.queue.push(Event::Hold { seq, row });
+        self.wake_writer(state);
+        Ok(OpenHold::new(self.clone(), meter, id, seq))
+    }
+
+    /// What each limit on the account's path says now.
+    pub fn standing(&self, account: AccountId) -> Vec<Standing> {
+        self.lock().book.standing(clock::now(), account)
+    }
+
+    /// Runs a read over the book, under its lock: keep it short.
+    pub fn with_book<T>(&self, read: impl FnOnce(&Book) -> T) -> T {
+        read(&self.lock().book)
+    }
+
+    /// Makes the book's accounts and limits those of a new configuration. Spent amounts stay.
+    pub fn configure(&self, specs: &[AccountSpec]) -> Result<(), ConfigureError> {
+        self.lock().book.configure(clock::now(), specs)
+    }
+
+    /// Calls in flight.
+    pub fn open_calls(&self) -> usize {
+        self.lock().open.len()
+    }
+
+    /// Whether new calls can be taken; otherwise why not.
+    pub fn ready(&self) -> Result<(), Refused> {
+        match self.0.health.load(Ordering::Acquire) {
+            health::GOOD if self.lock().closing => Err(Refused::Closing),
+            health::GOOD => Ok(()),
+            health::DISK_FULL => Err(Refused::DiskFull),
+            _ => Err(Refused::InDoubt),
+        }
+    }
+
+    /// Settles calls whose deadline passed, at what was last seen of them.
+    pub fn sweep(&self) {
+        let now = clock::now();
+        let late: Vec<_> = {
+            let state = self.lock();
+            let is_late = |meter: &&Arc<Mutex<Meter>>| lock(meter).deadline <= now;
+            state.open.values().filter(is_late).cloned().collect()
+        };
+        for meter in late {
+            self.close_meter(&meter, Outcome::Expired);
+        }
+    }
+
+    fn extend(&self, meter: &Arc<Mutex<Meter>>, id: CallId, more: Amounts) -> Result<(), Stop> {
+        let mut state = self.lock();
+        let refusal = |refusal| Stop::Refused(Refused::Limit(refusal));
+        state.book.extend(clock::now(), HoldId(id.0), more).map_err(refusal)?;
+        let mut open = lock(meter);
+        open.held = add(&open.held, &more);
+        drop(open);
+        Self::queue_progress(&mut state, meter);
+        self.wake_writer(state);
+        Ok(())
+    }
+
+    fn journal(&self, meter: &Arc<Mutex<Meter>>) {
+        let mut state = self.lock();
+        Self::queue_progress(&mut state, meter);
+        self.wake_writer(state);
+    }
+
+    fn queue_progress(state: &mut State, meter: &Arc<Mutex<Meter>>) {
+        let mut open = lock(meter);
+        if !open.closed && !open.journalling {
+            open.journalling = true;
+            drop(open);
+            state.queue.push(Event::Progress(meter.clone()));
+        }
+    }
+
+    fn close_meter(&self, meter: &Arc<Mutex<Meter>>, outcome: Outcome) -> Settled {
+        let now = clock::now();
+        let mut open = lock(meter);
+        if open.closed {
+            return Settled::NOTHING;
+        }
+        open.closed = true;
+        let (id, seq) = (open.facts.id, open.seq);
+        let kind = if outcome == Outcome::Recovered { Kind::Recovery } else { Kind::Call };
+        let held = open.held;
+        let posting = settlement::post(&open.facts, &open.attempts, &held, outcome, kind, now);
+        let cards = open.attempts.iter().map(|a| a.card.clone()).collect();
+        drop(open);
+        let settled = Settled::of(&posting);
+        let mut state = self.lock();
+        let settlement = state.book.settle(now, HoldId(id.0), posting.used);
+        if !matches!(settlement, Settlement::Settled { .. }) {
+            tracing::error!(%id, ?settlement, "the book did not take a settlement");
+        }
+        state.open.remove(&id);
+        state.queue.push(Event::Close { seq, cards, entries: posting.entries });
+        self.wake_writer(state);
+        settled
+    }
+
+    fn poll_committed(&self, seq: u64, waker: &Waker) -> Poll<Result<(), Refused>> {
+        let committed = || self.0.committed.load(Ordering::Acquire) >= seq;
+        if committed() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut waiters = lock(&self.0.waiters);
+        if committed() {
+            return Poll::Ready(Ok(()));
+        }
+        if self.0.health.load(Ordering::Acquire) == health::IN_DOUBT {
+            return Poll::Ready(Err(Refused::InDoubt));
+        }
+        match waiters.iter_mut().find(|(at, w)| *at == seq && w.will_wake(waker)) {
+            Some(_) => {}
+            None => waiters.push((seq, waker.clone())),
+        }
+        Poll::Pending
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(|poisoned| {
+            // A panic inside the book leaves its sums unknown: take no more money on them.
+            self.0.health.store(health::IN_DOUBT, Ordering::Release);
+            PoisonError::into_inner(poisoned)
+        })
+    }
+
+    fn wake_writer(&self, mut state: MutexGuard<'_, State>) {
+        let asleep = std::mem::replace(&mut state.idle, false);
+        drop(state);
+        if asleep {
+            self.0.wake.notify_one();
+        }
+    }
+}
+
+impl Ledger {
+    fn over(state: State) -> Ledger {
+        Ledger(Arc::new(Shared {
+            committed: AtomicU64::new(state.last_seq),
+            state: Mutex::new(state),
+            wake: Condvar::new(),
+            waiters: Mutex::default(),
+            health: AtomicU8::new(health::GOOD),
+        }))
+    }
+
+    fn stop(&self) {
+        let mut state = self.lock();
+        state.closing = true;
+        self.wake_writer(state);
+        self.0.wake.notify_one();
+    }
+}
+
+impl State {
+    fn new(book: Book, last_seq: u64) -> State {
+        State {
+            book,
+            queue: Vec::new(),
+            open: HashMap::new(),
+            last_seq,
+            idle: false,
+            closing: false,
+        }
+    }
+}
+
+/// What is held after an extension the book has granted: it refuses sums that do not fit.
+fn add(held: &Amounts, more: &Amounts) -> Amounts {
+    Amounts {
+        requests: held.requests.saturating_add(more.requests),
+        input_tokens: held.input_tokens.saturating_add(more.input_tokens),
+        output_tokens: held.output_tokens.saturating_add(more.output_tokens),
+        cost: held.cost.checked_add(more.cost).unwrap_or(held.cost),
+    }
+}

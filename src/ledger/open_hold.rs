@@ -1,0 +1,233 @@
+//! The guard of one call: what it holds, and all that was seen of it. It is settled exactly once: by
+//! `settle`, which consumes it, or by being dropped, which settles what was seen.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use tollgate_accounting::{Amounts, Money, PriceCard, Provenance, Rounding, Timestamp};
+
+use super::entry::{CallId, Counted, Outcome};
+use super::settlement::{Attempt, CallFacts, Posting, Reach};
+use super::{Ledger, Refused};
+use crate::clock;
+
+/// What an open call holds and has seen. Shared with the ledger, so that a call whose client stalls
+/// past its deadline, or that an administrator stops, is settled although nobody polls it.
+pub(super) struct Meter {
+    pub(super) seq: u64,
+    pub(super) facts: CallFacts,
+    pub(super) deadline: Timestamp,
+    pub(super) held: Amounts,
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) closed: bool,
+    /// Whether the meter waits in the queue to have its progress written.
+    pub(super) journalling: bool,
+}
+
+impl Meter {
+    pub(super) fn new(
+        seq: u64,
+        facts: CallFacts,
+        deadline: Timestamp,
+        held: Amounts,
+        first: Attempt,
+    ) -> Meter {
+        let attempts = vec![first];
+        Meter { seq, facts, deadline, held, attempts, closed: false, journalling: false }
+    }
+
+    pub(super) fn current(&mut self) -> Option<&mut Attempt> {
+        self.attempts.last_mut()
+    }
+}
+
+/// Why a call may not go on.
+#[derive(Debug)]
+pub enum Stop {
+    /// A limit on the path has nothing left.
+    Refused(Refused),
+    /// The hold was closed meanwhile: its deadline passed, or it was stopped.
+    Closed,
+}
+
+/// An open hold. Without one, `upstream` sends nothing.
+pub struct OpenHold {
+    ledger: Ledger,
+    meter: Arc<Mutex<Meter>>,
+    id: CallId,
+    seq: u64,
+    settled: bool,
+}
+
+impl OpenHold {
+    pub(super) fn new(ledger: Ledger, meter: Arc<Mutex<Meter>>, id: CallId, seq: u64) -> OpenHold {
+        OpenHold { ledger, meter, id, seq, settled: false }
+    }
+
+    /// The call's id.
+    pub fn id(&self) -> CallId {
+        self.id
+    }
+
+    /// Resolves once the hold is committed. No byte of a reply may leave before that.
+    pub fn durable(&self) -> Durable {
+        Durable { ledger: self.ledger.clone(), seq: self.seq }
+    }
+
+    /// Starts another attempt; the one before it was given up.
+    pub fn begin(&self, attempt: Attempt) {
+        lock(&self.meter).attempts.push(attempt);
+        self.ledger.journal(&self.meter);
+    }
+
+    /// Notes that bytes of the request may now reach the provider.
+    pub fn sent(&self) {
+        self.on_attempt(|a| a.reach = a.reach.max(Reach::Sent));
+    }
+
+    /// Takes `sent` back: there was no connection to send on.
+    pub fn not_sent(&self) {
+        self.on_attempt(|a| a.reach = Reach::Planned);
+    }
+
+    /// Notes that the provider answered with this status.
+    pub fn answered(&self, status: u16) {
+        let now = clock::now();
+        self.on_attempt(|a| {
+            a.status = Some(status);
+            a.first_byte_at.get_or_insert(now);
+            a.reach = if status < 400 { Reach::Accepted } else { Reach::Rejected };
+        });
+    }
+
+    /// Ends the present attempt without ending the call.
+    pub fn give_up(&self, ended: Outcome, why: &str) {
+        self.on_attempt(|a| {
+            a.ended = Some(ended);
+            a.error = Some(why.into());
+        });
+    }
+
+    /// Changes what was seen of the present attempt.
+    pub fn on_attempt(&self, change: impl FnOnce(&mut Attempt)) {
+        if let Some(attempt) = lock(&self.meter).current() {
+            change(attempt);
+        }
+    }
+
+    /// Notes that the reply has come to so many output tokens. Within what is held, they count as
+    /// passed on; otherwise the answer is by how many tokens the hold falls short, and nothing does.
+    pub fn advance(&self, output_tokens: u64) -> Result<u64, Stop> {
+        let mut meter = lock(&self.meter);
+        if meter.closed {
+            return Err(Stop::Closed);
+        }
+        let held = meter.held.output_tokens;
+        if let Some(attempt) = meter.current() {
+            attempt.output_seen = attempt.output_seen.max(output_tokens);
+            if output_tokens <= held {
+                attempt.output_delivered = attempt.output_delivered.max(output_tokens);
+            }
+        }
+        Ok(output_tokens.saturating_sub(held))
+    }
+
+    /// Holds room for so many more output tokens, on every account of the path or on none.
+    pub fn extend(&self, output_tokens: u64) -> Result<(), Stop> {
+        let (id, cost) = {
+            let mut meter = lock(&self.meter);
+            if meter.closed {
+                return Err(Stop::Closed);
+            }
+            let Some(attempt) = meter.current() else { return Err(Stop::Closed) };
+            let input = attempt.input.tokens;
+            let cost = output_cost(&attempt.card, input, output_tokens)
+                .ok_or(Stop::Refused(Refused::Uncountable))?;
+            (meter.facts.id, cost)
+        };
+        let more = Amounts { requests: 0, input_tokens: 0, output_tokens, cost };
+        self.ledger.extend(&self.meter, id, more)
+    }
+
+    /// Has the progress of the call written with the next group.
+    pub fn journal(&self) -> Result<(), Stop> {
+        if lock(&self.meter).closed {
+            return Err(Stop::Closed);
+        }
+        self.ledger.journal(&self.meter);
+        Ok(())
+    }
+
+    /// Posts what was used and gives back the rest.
+    pub fn settle(mut self, outcome: Outcome) -> Settled {
+        self.settled = true;
+        self.ledger.close_meter(&self.meter, outcome)
+    }
+}
+
+impl Drop for OpenHold {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.ledger.close_meter(&self.meter, Outcome::ClientGone);
+        }
+    }
+}
+
+/// What a settled call came to, for the reply's headers and its usage block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// What the tenant pays.
+    pub charged: Money,
+    /// Input tokens posted.
+    pub input: Counted,
+    /// Output tokens posted.
+    pub output: Counted,
+}
+
+impl Settled {
+    pub(super) fn of(posting: &Posting) -> Settled {
+        let Some(last) = posting.entries.last() else { return Settled::NOTHING };
+        let counted = |tokens, provenance: Option<Provenance>| Counted {
+            tokens,
+            provenance: provenance.unwrap_or(Provenance::Estimated),
+        };
+        Settled {
+            charged: last.charged,
+            input: counted(last.posted_input, last.input_provenance),
+            output: counted(last.posted_output, last.output_provenance),
+        }
+    }
+
+    /// The hold had been closed before.
+    pub(super) const NOTHING: Settled = Settled {
+        charged: Money::ZERO,
+        input: Counted { tokens: 0, provenance: Provenance::Estimated },
+        output: Counted { tokens: 0, provenance: Provenance::Estimated },
+    };
+}
+
+/// The dearest price of so many output tokens, rounded up; `None` where it cannot be computed.
+pub fn output_cost(card: &PriceCard, input: u64, output_tokens: u64) -> Option<Money> {
+    let rate = card.dearest_output_rate(input).ok()?;
+    Money::from_pico(rate.times(output_tokens).ok()?, Rounding::Up).ok()
+}
+
+/// A future that is ready once everything up to a hold's row is committed.
+pub struct Durable {
+    ledger: Ledger,
+    seq: u64,
+}
+
+impl Future for Durable {
+    type Output = Result<(), Refused>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.ledger.poll_committed(self.seq, context.waker())
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A meter is changed by plain stores, so a panic elsewhere leaves it whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,268 @@
+//! Opening the ledger: balances and open holds of the last run are put back, and what was in flight
+//! when it died is settled at its last journalled progress, never released.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, Row};
+use tollgate_accounting::{
+    AccountSpec, Amounts, Balance, Book, ConfigureError, Facets, HoldId, Money, Provenance,
+    RestoredHold, Timestamp,
+};
+
+use super::directory::{self, KeyRow};
+use super::entry::{CallId, Counted, Entry, Outcome};
+use super::open_hold::Meter;
+use super::settlement::{Attempt, CallFacts, Reach};
+use super::store::{self, Durability, StoreError};
+use super::writer::{OnEntry, Writer};
+use super::{Ledger, State, cards};
+use crate::clock;
+
+/// Why the ledger cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its file cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The accounts make no sense.
+    #[error("the accounts: {0}")]
+    Configure(ConfigureError),
+    /// The accounts cannot be made of the configuration and the file's keys and limits.
+    #[error("the accounts: {0}")]
+    Accounts(String),
+    /// A row of the file is one that no ledger can have written.
+    #[error("the ledger's file is damaged: {0}; restore it from a backup and run `tollgate audit`")]
+    Damaged(String),
+}
+
+/// Makes the accounts of the file's credentials and added limits, so that what is recovered is posted
+/// against all of them.
+pub type Specs<'s> =
+    dyn Fn(&[KeyRow], &[(String, String)]) -> Result<Vec<AccountSpec>, String> + 's;
+
+/// A ledger that is open for writing; it is closed by `close`.
+pub struct Opened {
+    /// The handle to give out.
+    pub ledger: Ledger,
+    /// Calls that were in flight when the last run died, now settled.
+    pub recovered: usize,
+    writer: JoinHandle<()>,
+    /// Held for as long as the file is ours.
+    _lock: std::fs::File,
+}
+
+impl Ledger {
+    /// Opens (or makes) the ledger at `path`, recovers the last run, and starts its writer.
+    pub fn open(
+        path: &Path,
+        durability: Durability,
+        specs: &Specs<'_>,
+        on_entry: OnEntry,
+    ) -> Result<Opened, OpenError> {
+        let store = store::open(path, durability)?;
+        let keys = directory::keys(&store.connection).map_err(StoreError::from)?;
+        let extra = directory::extra_limits(&store.connection).map_err(StoreError::from)?;
+        let specs = specs(&keys, &extra).map_err(OpenError::Accounts)?;
+        let mut book = Book::new();
+        book.configure(clock::now(), &specs).map_err(OpenError::Configure)?;
+        for balance in balances(&store.connection).map_err(StoreError::from)? {
+            let account = balance.account.clone();
+            let damaged = |why| OpenError::Damaged(format!("a balance of {account}: {why}"));
+            book.restore_balance(balance).map_err(damaged)?;
+        }
+        let found = holds(&store.connection)?;
+        for hold in &found {
+            hold.restore(&mut book)?;
+        }
+        let last_seq = found.iter().map(|hold| hold.meter.seq).max().unwrap_or(0);
+        let recovered = found.len();
+        let ledger = Ledger::over(State::new(book, last_seq));
+        for hold in found {
+            let meter = Arc::new(std::sync::Mutex::new(hold.meter));
+            ledger.close_meter(&meter, Outcome::Recovered);
+        }
+        let writer = Writer::start(ledger.clone(), store.connection, durability, on_entry)
+            .map_err(StoreError::from)?;
+        Ok(Opened { ledger, recovered, writer, _lock: store.lock })
+    }
+}
+
+impl Opened {
+    /// Takes no new calls from now on; those in flight may still settle.
+    pub fn stop_admitting(&self) {
+        self.ledger.stop();
+    }
+
+    /// Ends the writer once every call is settled and committed.
+    pub fn close(self) {
+        self.ledger.stop();
+        if self.writer.join().is_err() {
+            tracing::error!("the ledger's writer panicked");
+        }
+    }
+}
+
+/// An open hold of the last run.
+struct Found {
+    meter: Meter,
+    charged: String,
+    taken_at: Timestamp,
+}
+
+impl Found {
+    fn restore(&self, book: &mut Book) -> Result<(), OpenError> {
+        let Meter { facts, held, deadline, .. } = &self.meter;
+        let model = &facts.asked_model;
+        let restored = RestoredHold {
+            id: HoldId(facts.id.0),
+            account: &self.charged,
+            facets: Facets { model, endpoint: &facts.endpoint, prompt: None },
+            amounts: *held,
+            taken_at: self.taken_at,
+            deadline: *deadline,
+        };
+        let damaged = |why| OpenError::Damaged(format!("the hold of {}: {why}", facts.id));
+        book.restore_hold(restored).map_err(damaged)
+    }
+}
+
+fn holds(connection: &Connection) -> Result<Vec<Found>, OpenError> {
+    let mut statement = connection
+        .prepare(
+            "SELECT seq, id, at, deadline, charged_account, account, key, endpoint, asked_model,
+                 tags, stream, provider, model, card, input, input_provenance, held_requests,
+                 held_input, held_output, held_cost, attempt, output_seen
+             FROM holds ORDER BY seq",
+        )
+        .map_err(StoreError::from)?;
+    let rows = statement.query_map([], |row| read(connection, row)).map_err(StoreError::from)?;
+    rows.map(|row| row.map_err(StoreError::from)?).collect()
+}
+
+fn read(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Result<Found, OpenError>> {
+    let text = |at: usize| row.get::<_, String>(at).map(Arc::<str>::from);
+    let id = CallId(u128::from_be_bytes(row.get(1)?));
+    let taken_at = Timestamp::from_micros(row.get(2)?);
+    let card: String = row.get(13)?;
+    let Some(card) = cards::load(connection, &card)? else {
+        return Ok(Err(OpenError::Damaged(format!("the price card {card} of {id} is missing"))));
+    };
+    let provenance: String = row.get(15)?;
+    let input = Counted {
+        tokens: row.get(14)?,
+        provenance: Provenance::from_name(&provenance).unwrap_or(Provenance::Estimated),
+    };
+    let mut attempt = Attempt::new(text(11)?, text(12)?, Arc::new(card), input, false);
+    // Whether the provider had accepted it is not known, so it is taken to have.
+    attempt.reach = Reach::Accepted;
+    attempt.output_seen = row.get(21)?;
+    attempt.output_delivered = attempt.output_seen;
+    let facts = CallFacts {
+        id,
+        received_at: taken_at,
+        account: text(5)?,
+        key: text(6)?,
+        endpoint: row.get::<_, String>(7)?.into(),
+        asked_model: text(8)?,
+        prompt: None,
+        tags: row.get::<_, Option<String>>(9)?.map(Into::into),
+        stream: row.get(10)?,
+    };
+    let held = Amounts {
+        requests: row.get(16)?,
+        input_tokens: row.get(17)?,
+        output_tokens: row.get(18)?,
+        cost: Money::from_nanos(row.get(19)?),
+    };
+    let deadline = Timestamp::from_micros(row.get(3)?);
+    let meter = Meter::new(row.get(0)?, facts, deadline, held, attempt);
+    Ok(Ok(Found { meter, charged: row.get(4)?, taken_at }))
+}
+
+fn balances(connection: &Connection) -> rusqlite::Result<Vec<Balance>> {
+    let mut statement =
+        connection.prepare("SELECT account, limit_key, period, fields FROM balances")?;
+    let rows = statement.query_map([], |row| {
+        Ok(Balance {
+            account: row.get::<_, String>(0)?.into(),
+            limit_key: row.get::<_, String>(1)?.into(),
+            period: row.get(2)?,
+            fields: unpack(&row.get::<_, [u8; 32]>(3)?),
+        })
+    })?;
+    rows.collect()
+}
+
+/// A balance's fields as they are stored.
+pub(super) fn pack(balance: &Balance) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    for (to, field) in bytes.chunks_exact_mut(8).zip(balance.fields) {
+        to.copy_from_slice(&field.to_le_bytes());
+    }
+    bytes
+}
+
+fn unpack(bytes: &[u8; 32]) -> [i64; 4] {
+    let mut fields = [0; 4];
+    for (field, from) in fields.iter_mut().zip(bytes.chunks_exact(8)) {
+        *field = from.iter().rev().fold(0_i64, |value, byte| value << 8 | i64::from(*byte));
+    }
+    fields
+}
+
+/// An account's lifetime sums, as `audit` compares them with its rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Totals {
+    requests: i64,
+    input_tokens: i64,
+    output_tokens: i64,
+    charged: i64,
+}
+
+impl Totals {
+    /// Adds a row; `None` where a sum leaves its range.
+    pub(super) fn add(&mut self, entry: &Entry) -> Option<()> {
+        let count = |count: u64| i64::try_from(count).ok();
+        self.requests = self.requests.checked_add(count(entry.requests)?)?;
+        self.input_tokens = self.input_tokens.checked_add(count(entry.posted_input)?)?;
+        self.output_tokens = self.output_tokens.checked_add(count(entry.posted_output)?)?;
+        self.charged = self.charged.checked_add(entry.charged.nanos())?;
+        Some(())
+    }
+
+    /// The sums by name.
+    pub(super) fn parts(&self) -> [(&'static str, i64); 4] {
+        let Totals { requests, input_tokens, output_tokens, charged } = *self;
+        [
+            ("requests", requests),
+            ("input tokens", input_tokens),
+            ("output tokens", output_tokens),
+            ("charged", charged),
+        ]
+    }
+}
+
+/// The lifetime sums of every account that ever had a call.
+pub(super) fn totals(connection: &Connection) -> rusqlite::Result<Vec<(String, Totals)>> {
+    let mut statement =
+        connection.prepare("SELECT account, fields FROM balances WHERE limit_key = ''")?;
+    let rows = statement.query_map([], |row| {
+        let [requests, input_tokens, output_tokens, charged] = unpack(&row.get::<_, [u8; 32]>(1)?);
+        Ok((row.get(0)?, Totals { requests, input_tokens, output_tokens, charged }))
+    })?;
+    rows.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_balance_reads_back_as_it_was_written() {
+        let fields = [i64::MIN, -1, 0, i64::MAX];
+        let balance = Balance { account: "a".into(), limit_key: "k".into(), period: 0, fields };
+        assert_eq!(unpack(&pack(&balance)), fields);
+    }
+}

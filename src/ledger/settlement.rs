@@ -1,0 +1,307 @@
+//! What a call comes to: from what its attempts saw to the rows that are written and the amounts that
+//! are posted. Pure, and the only place where that is decided; `settle`, a dropped hold, an expired
+//! one and recovery after a crash all come through `post`.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use tollgate_accounting::{
+    Amounts, Class, Money, PriceCard, Provenance, Rounding, Timestamp, Usage,
+};
+
+use super::entry::{CallId, Counted, Entry, Kind, Outcome};
+
+/// Counts beyond this are not believed: a provider that reports them is broken, and our own count is
+/// taken instead. (The largest context windows are near 10^7 tokens.)
+const PLAUSIBLE_TOKENS: u64 = 1_000_000_000_000;
+
+/// Who calls, for what: the same on every row of the call.
+#[derive(Clone, Debug)]
+pub struct CallFacts {
+    /// The call's id.
+    pub id: CallId,
+    /// When its request was received.
+    pub received_at: Timestamp,
+    /// The tenant's path.
+    pub account: Arc<str>,
+    /// The credential's id.
+    pub key: Arc<str>,
+    /// The operation, e.g. `chat.completions`.
+    pub endpoint: Cow<'static, str>,
+    /// The model as asked for.
+    pub asked_model: Arc<str>,
+    /// Prompt template and version.
+    pub prompt: Option<Arc<str>>,
+    /// The caller's tags, canonical.
+    pub tags: Option<Arc<str>>,
+    /// Whether a stream was asked for.
+    pub stream: bool,
+}
+
+/// How far an attempt got, which decides what can have been billed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// No byte of the request can have been accepted.
+    Planned,
+    /// Bytes may have arrived; nothing was heard.
+    Sent,
+    /// The provider refused it with a status.
+    Rejected,
+    /// The provider accepted it: from here the prompt is owed.
+    Accepted,
+}
+
+/// One try at one target, and all that was seen of it.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// The provider's name in the configuration.
+    pub provider: Arc<str>,
+    /// The provider's model.
+    pub model: Arc<str>,
+    /// The price in force when the call came in.
+    pub card: Arc<PriceCard>,
+    /// Our count of the input.
+    pub input: Counted,
+    /// How far it got.
+    pub reach: Reach,
+    /// The provider's status, where it answered.
+    pub status: Option<u16>,
+    /// Why it was given up, for people.
+    pub error: Option<Arc<str>>,
+    /// Usage the provider reported, merged.
+    pub reported: Usage,
+    /// Output tokens seen, by our count.
+    pub output_seen: u64,
+    /// Output tokens passed on to the client, by our count.
+    pub output_delivered: u64,
+    /// Whether our count of the output is exact for this model.
+    pub output_exact: bool,
+    /// When the provider's first byte came.
+    pub first_byte_at: Option<Timestamp>,
+    /// How it ended, once it was given up; the last attempt's end is the call's.
+    pub ended: Option<Outcome>,
+}
+
+impl Attempt {
+    /// An attempt that has not been sent.
+    pub fn new(
+        provider: Arc<str>,
+        model: Arc<str>,
+        card: Arc<PriceCard>,
+        input: Counted,
+        output_exact: bool,
+    ) -> Attempt {
+        Attempt {
+            provider,
+            model,
+            card,
+            input,
+            reach: Reach::Planned,
+            status: None,
+            error: None,
+            reported: Usage::new(),
+            output_seen: 0,
+            output_delivered: 0,
+            output_exact,
+            first_byte_at: None,
+            ended: None,
+        }
+    }
+}
+
+/// What a call comes to.
+#[derive(Debug)]
+pub(super) struct Posting {
+    /// The rows, in the order of the attempts.
+    pub entries: Vec<Entry>,
+    /// What is posted against the limits of the call's path.
+    pub used: Amounts,
+}
+
+/// Settles a call: one row an attempt; the last one decides the call and carries the charge.
+///
+/// An earlier attempt that may have been billed but gave the client nothing is owed, and absorbed by
+/// the operator, never charged. `held` is what the call held when it ended.
+pub(super) fn post(
+    facts: &CallFacts,
+    attempts: &[Attempt],
+    held: &Amounts,
+    outcome: Outcome,
+    kind: Kind,
+    now: Timestamp,
+) -> Posting {
+    let mut entries = Vec::with_capacity(attempts.len());
+    let mut used = Amounts { requests: 0, input_tokens: 0, output_tokens: 0, cost: Money::ZERO };
+    let reached = attempts.iter().any(|a| a.reach > Reach::Planned);
+    for (index, attempt) in attempts.iter().enumerate() {
+        let last = index + 1 == attempts.len();
+        let ended = if last { outcome } else { attempt.ended.unwrap_or(Outcome::Failed) };
+        let generated = Generated::of(attempt, ended);
+        let owed = cost(attempt, &generated.usage, held);
+        let pays = last && tenant_pays(attempt, ended);
+        let (charged, posted) = if pays {
+            let usage = charged_usage(attempt, &generated, ended);
+            (if usage == generated.usage { owed } else { cost(attempt, &usage, held) }, usage)
+        } else {
+            (Money::ZERO, Usage::new())
+        };
+        let entry = Entry {
+            id: facts.id,
+            attempt: u32::try_from(index + 1).unwrap_or(u32::MAX),
+            kind: if last { kind } else { Kind::Attempt },
+            at: now,
+            received_at: facts.received_at,
+            account: facts.account.clone(),
+            key: facts.key.clone(),
+            endpoint: facts.endpoint.clone(),
+            asked_model: facts.asked_model.clone(),
+            provider: attempt.provider.clone(),
+            model: attempt.model.clone(),
+            prompt: facts.prompt.clone(),
+            tags: facts.tags.clone(),
+            stream: facts.stream,
+            outcome: ended,
+            status: attempt.status,
+            error: attempt.error.clone(),
+            requests: u64::from(last && reached),
+            input_provenance: generated.input_provenance,
+            output_provenance: generated.output_provenance,
+            usage: generated.usage,
+            counted_input: attempt.input.tokens,
+            delivered_output: attempt.output_delivered,
+            posted_input: posted.input_total().unwrap_or(0),
+            posted_output: posted.output_total().unwrap_or(0),
+            card: attempt.card.version.as_str().into(),
+            charged,
+            owed,
+            markup: Money::ZERO,
+            // Both are non-negative and far from the ends of i64, so the difference always fits.
+            absorbed: owed.checked_sub(charged).unwrap_or(Money::ZERO),
+            saved: Money::ZERO,
+            held: if last { held.cost } else { Money::ZERO },
+            first_byte_us: attempt.first_byte_at.map(|t| t.micros() - facts.received_at.micros()),
+            total_us: now.micros() - facts.received_at.micros(),
+        };
+        if last {
+            used = Amounts {
+                requests: entry.requests,
+                input_tokens: entry.posted_input,
+                output_tokens: entry.posted_output,
+                cost: charged,
+            };
+        }
+        entries.push(entry);
+    }
+    Posting { entries, used }
+}
+
+/// What the provider made, as far as it is known, and how.
+struct Generated {
+    usage: Usage,
+    input_provenance: Option<Provenance>,
+    output_provenance: Option<Provenance>,
+}
+
+impl Generated {
+    fn of(attempt: &Attempt, ended: Outcome) -> Generated {
+        match attempt.reach {
+            Reach::Planned | Reach::Rejected => {
+                Generated { usage: Usage::new(), input_provenance: None, output_provenance: None }
+            }
+            // Bytes went out and nothing came back: the prompt may be on the bill.
+            Reach::Sent => Generated {
+                usage: Usage::new().with(Class::Input, attempt.input.tokens),
+                input_provenance: Some(Provenance::Estimated),
+                output_provenance: None,
+            },
+            Reach::Accepted => Generated::accepted(attempt, ended),
+        }
+    }
+
+    fn accepted(attempt: &Attempt, ended: Outcome) -> Generated {
+        let reported = &attempt.reported;
+        let mut usage = Usage::new();
+        let reported_input = believed(reported.input_total());
+        let input_provenance = if reported_input.is_some() {
+            copy(reported, &mut usage, Class::is_input);
+            Provenance::Reported
+        } else {
+            usage.set(Class::Input, attempt.input.tokens);
+            attempt.input.provenance
+        };
+        let reported_output = believed(reported.output_total());
+        // A reply that broke off has no final usage; a provider that reports as it goes (Anthropic)
+        // has said less than what was seen since.
+        let behind = ended != Outcome::Completed
+            && reported_output.is_none_or(|tokens| tokens < attempt.output_seen);
+        let output_provenance = if reported_output.is_some() && !behind {
+            copy(reported, &mut usage, Class::is_output);
+            Provenance::Reported
+        } else {
+            usage.set(Class::Output, attempt.output_seen);
+            if attempt.output_exact { Provenance::Tokenized } else { Provenance::Estimated }
+        };
+        if let Some(searches) = believed(reported.get(Class::WebSearch)) {
+            usage.set(Class::WebSearch, searches);
+        }
+        let guess = |p| if ended == Outcome::Recovered { Provenance::Estimated } else { p };
+        Generated {
+            usage,
+            input_provenance: Some(guess(input_provenance)),
+            output_provenance: Some(guess(output_provenance)),
+        }
+    }
+}
+
+fn believed(count: Option<u64>) -> Option<u64> {
+    count.filter(|tokens| *tokens <= PLAUSIBLE_TOKENS)
+}
+
+fn copy(from: &Usage, to: &mut Usage, side: fn(Class) -> bool) {
+    for (class, count) in from.iter().filter(|(class, _)| side(*class)) {
+        to.set(class, count);
+    }
+}
+
+/// Whether the tenant pays for the deciding attempt: when it got a reply or part of one, or left while
+/// one was being made. Where the provider failed it, the operator absorbs what is owed.
+fn tenant_pays(attempt: &Attempt, ended: Outcome) -> bool {
+    match ended {
+        Outcome::Completed
+        | Outcome::Cut
+        | Outcome::ClientGone
+        | Outcome::Expired
+        | Outcome::Recovered => attempt.reach >= Reach::Sent,
+        Outcome::Truncated => attempt.reach == Reach::Accepted,
+        Outcome::Failed | Outcome::Unreachable => {
+            attempt.reach == Reach::Accepted && attempt.output_delivered > 0
+        }
+    }
+}
+
+/// What the tenant is charged for. A stream that was cut because nothing was left to hold is charged
+/// for what was passed on; what the provider made beyond it is absorbed, so a cut never overspends.
+fn charged_usage(attempt: &Attempt, generated: &Generated, ended: Outcome) -> Usage {
+    match ended {
+        Outcome::Cut => {
+            let mut usage = generated.usage;
+            for class in Class::ALL.into_iter().filter(|c| c.is_output()) {
+                if usage.get(class).is_some() {
+                    usage.set(class, 0);
+                }
+            }
+            usage.set(Class::Output, attempt.output_delivered);
+            usage
+        }
+        _ => generated.usage,
+    }
+}
+
+/// The card's cost; where it cannot be computed (the sum overflows, a class without a price appears)
+/// what was held is taken, so the failure is never free.
+fn cost(attempt: &Attempt, usage: &Usage, held: &Amounts) -> Money {
+    if usage.is_empty() {
+        return Money::ZERO;
+    }
+    attempt.card.cost(usage, Rounding::HalfEven).unwrap_or(held.cost)
+}

@@ -1,0 +1,380 @@
+//! The one thread that owns the write connection. It takes whatever waits in the queue, commits it as
+//! one group with the balances of that instant, and then lets those who wait for it go on.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
+use tollgate_accounting::{Amounts, Balance, PriceCard, Timestamp};
+
+use super::entry::{COLUMNS, Entry, GENESIS};
+use super::open_hold::{Meter, lock};
+use super::settlement::{Attempt, CallFacts};
+use super::store::Durability;
+use super::{Ledger, cards, health};
+
+/// The least time between two groups. Each costs a transaction, and with `power` a flush of the disk;
+/// paced, they leave the other core to the calls.
+const PACE_PROCESS: Duration = Duration::from_micros(500);
+const PACE_POWER: Duration = Duration::from_millis(3);
+/// How often a group that found the disk full is tried again.
+const RETRY_FULL: Duration = Duration::from_millis(500);
+
+/// What the writer writes.
+pub(super) enum Event {
+    /// A call was admitted.
+    Hold { seq: u64, row: Box<HoldRow> },
+    /// An open call holds more, or has come further.
+    Progress(Arc<Mutex<Meter>>),
+    /// What `Progress` found when its group was taken, so that it agrees with the group's balances.
+    Snapshot(Box<Snapshot>),
+    /// A call was settled.
+    Close { seq: u64, cards: Vec<Arc<PriceCard>>, entries: Vec<Entry> },
+    /// An administrative write, in the same transactions as everything else.
+    Job(Job),
+}
+
+/// An administrative write and where its result goes. It may run again after a full disk.
+pub(super) struct Job {
+    pub(super) write: Box<dyn Fn(&Transaction<'_>) -> rusqlite::Result<()> + Send>,
+    pub(super) done: std::sync::mpsc::SyncSender<()>,
+}
+
+/// A row of `holds`: enough to settle the call if nothing else of it survives.
+pub(super) struct HoldRow {
+    facts: CallFacts,
+    charged_path: String,
+    attempt: Attempt,
+    held: Amounts,
+    deadline: Timestamp,
+    /// The book's instant of it, which decides the periods it belongs to.
+    pub(super) taken_at: Timestamp,
+}
+
+impl HoldRow {
+    pub(super) fn new(
+        facts: &CallFacts,
+        charged_path: &str,
+        attempt: &Attempt,
+        held: &Amounts,
+        deadline: Timestamp,
+    ) -> HoldRow {
+        HoldRow {
+            facts: facts.clone(),
+            charged_path: charged_path.to_owned(),
+            attempt: attempt.clone(),
+            held: *held,
+            deadline,
+            taken_at: facts.received_at,
+        }
+    }
+}
+
+/// How far an open call had come, and what it held, when its group was taken.
+pub(super) struct Snapshot {
+    seq: u64,
+    held: Amounts,
+    attempts: usize,
+    attempt: Attempt,
+}
+
+/// A group, as taken from the queue: the events, the balances after the last of them, and its number.
+struct Group {
+    events: Vec<Event>,
+    balances: Vec<Balance>,
+    up_to: u64,
+    last: bool,
+}
+
+pub(super) struct Writer {
+    ledger: Ledger,
+    connection: Connection,
+    pace: Duration,
+    /// Versions of the cards the file is known to have.
+    cards: HashSet<String>,
+    chain: [u8; 32],
+    scratch: Vec<u8>,
+    on_entry: OnEntry,
+}
+
+/// What is told of every entry once it is committed: metrics, alerts.
+pub type OnEntry = Box<dyn Fn(&Entry) + Send>;
+
+impl Writer {
+    pub(super) fn start(
+        ledger: Ledger,
+        connection: Connection,
+        durability: Durability,
+        on_entry: OnEntry,
+    ) -> rusqlite::Result<JoinHandle<()>> {
+        let chain = connection
+            .query_row("SELECT hash FROM entries ORDER BY seq DESC LIMIT 1", [], |row| row.get(0))
+            .optional()?
+            .unwrap_or(GENESIS);
+        let pace = match durability {
+            Durability::Process => PACE_PROCESS,
+            Durability::Power => PACE_POWER,
+        };
+        let (cards, scratch) = (HashSet::new(), Vec::new());
+        let mut writer = Writer { ledger, connection, pace, cards, chain, scratch, on_entry };
+        std::thread::Builder::new()
+            .name("ledger".into())
+            .spawn(move || writer.run())
+            .map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))
+    }
+
+    fn run(&mut self) {
+        loop {
+            let begun = Instant::now();
+            let group = self.next_group();
+            if !group.events.is_empty() || !group.balances.is_empty() {
+                self.commit(&group);
+            }
+            self.publish(&group);
+            if group.last {
+                // Leaves the file as one piece; a failure only means a longer log at the next start.
+                let _ = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+                return;
+            }
+            if let Some(rest) = self.pace.checked_sub(begun.elapsed()) {
+                std::thread::sleep(rest);
+            }
+        }
+    }
+
+    fn next_group(&self) -> Group {
+        let shared = &self.ledger.0;
+        let mut state = self.ledger.lock();
+        let ending = |state: &super::State| state.closing && state.open.is_empty();
+        while state.queue.is_empty() && !ending(&state) {
+            state.idle = true;
+            state = shared.wake.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        state.idle = false;
+        let room = Vec::with_capacity(state.queue.len().min(1024));
+        let mut events = std::mem::replace(&mut state.queue, room);
+        events.iter_mut().for_each(Event::freeze);
+        Group {
+            events,
+            balances: state.book.take_dirty(),
+            up_to: state.last_seq,
+            last: ending(&state),
+        }
+    }
+
+    /// Commits the group, waiting for room on a full disk. Any other failure leaves its outcome
+    /// unknown: the process ends, and the next start reads what is true from the file.
+    fn commit(&mut self, group: &Group) {
+        loop {
+            let error = match self.apply(group) {
+                Ok(()) => break,
+                Err(error) => error,
+            };
+            if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+                self.ledger.0.health.store(health::DISK_FULL, Ordering::Release);
+                tracing::error!(
+                    "the ledger's disk is full: new calls are refused until there is room"
+                );
+                std::thread::sleep(RETRY_FULL);
+                continue;
+            }
+            self.ledger.0.health.store(health::IN_DOUBT, Ordering::Release);
+            tracing::error!(%error, "the ledger cannot tell whether a group was written; ending");
+            std::process::exit(70);
+        }
+        let (full, good) = (health::DISK_FULL, health::GOOD);
+        let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed);
+        let _ = self.ledger.0.health.compare_exchange(full, good, success, failure);
+    }
+
+    fn publish(&self, group: &Group) {
+        let shared = &self.ledger.0;
+        shared.committed.store(group.up_to, Ordering::Release);
+        let ready: Vec<_> =
+            lock(&shared.waiters).extract_if(.., |(seq, _)| *seq <= group.up_to).collect();
+        ready.into_iter().for_each(|(_, waker)| waker.wake());
+        for event in &group.events {
+            match event {
+                Event::Close { entries, .. } => entries.iter().for_each(&self.on_entry),
+                Event::Job(job) => drop(job.done.try_send(())),
+                Event::Hold { .. } | Event::Progress(_) | Event::Snapshot(_) => {}
+            }
+        }
+    }
+
+    fn apply(&mut self, group: &Group) -> rusqlite::Result<()> {
+        let Writer { connection, cards, chain, scratch, .. } = self;
+        let transaction = connection.unchecked_transaction()?;
+        let mut new_cards = Vec::new();
+        let mut head = *chain;
+        {
+            let mut card = |card: &PriceCard| -> rusqlite::Result<()> {
+                if !cards.contains(&card.version) && !new_cards.contains(&card.version) {
+                    cards::store(&transaction, card)?;
+                    new_cards.push(card.version.clone());
+                }
+                Ok(())
+            };
+            // A hold that opens and closes within one group leaves no row of its own.
+            let closed: HashSet<u64> = group.events.iter().filter_map(Event::closes).collect();
+            let mut opened = HashSet::new();
+            for event in &group.events {
+                match event {
+                    Event::Hold { seq, row } => {
+                        if closed.contains(seq) {
+                            opened.insert(*seq);
+                        } else {
+                            card(&row.attempt.card)?;
+                            insert_hold(&transaction, *seq, row)?;
+                        }
+                    }
+                    Event::Progress(_) => {}
+                    Event::Snapshot(at) => {
+                        card(&at.attempt.card)?;
+                        update_hold(&transaction, at)?;
+                    }
+                    Event::Close { seq, cards, entries } => {
+                        cards.iter().try_for_each(|c| card(c))?;
+                        if !opened.contains(seq) {
+                            transaction
+                                .prepare_cached("DELETE FROM holds WHERE seq = ?1")?
+                                .execute([*seq])?;
+                        }
+                        for entry in entries {
+                            head = entry.chain(&head, scratch);
+                            insert_entry(&transaction, entry, &head)?;
+                        }
+                    }
+                    Event::Job(job) => (job.write)(&transaction)?,
+                }
+            }
+        }
+        for balance in &group.balances {
+            upsert_balance(&transaction, balance)?;
+        }
+        transaction.commit()?;
+        *chain = head;
+        cards.extend(new_cards);
+        Ok(())
+    }
+}
+
+impl Event {
+    fn closes(&self) -> Option<u64> {
+        match self {
+            Event::Close { seq, .. } => Some(*seq),
+            _ => None,
+        }
+    }
+
+    /// Turns a pointer to an open call into what is true of it now; run under the ledger's lock.
+    fn freeze(&mut self) {
+        let Event::Progress(meter) = self else { return };
+        let mut meter = lock(meter);
+        meter.journalling = false;
+        let (seq, held, attempts) = (meter.seq, meter.held, meter.attempts.len());
+        if let Some(attempt) = meter.current().cloned() {
+            drop(meter);
+            *self = Event::Snapshot(Box::new(Snapshot { seq, held, attempts, attempt }));
+        }
+    }
+}
+
+fn insert_hold(transaction: &Transaction<'_>, seq: u64, row: &HoldRow) -> rusqlite::Result<()> {
+    let HoldRow { facts, charged_path, attempt, held, deadline, taken_at } = row;
+    transaction
+        .prepare_cached(
+            "INSERT INTO holds (seq, id, at, deadline, charged_account, account, key, endpoint,
+                 asked_model, tags, stream, provider, model, card, input, input_provenance,
+                 held_requests, held_input, held_output, held_cost, attempt, output_seen)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
+                 ?17, ?18, ?19, ?20, 1, 0)",
+        )?
+        .execute(params![
+            seq,
+            facts.id.0.to_be_bytes(),
+            taken_at.micros(),
+            deadline.micros(),
+            charged_path,
+            facts.account,
+            facts.key,
+            facts.endpoint,
+            facts.asked_model,
+            facts.tags,
+            facts.stream,
+            attempt.provider,
+            attempt.model,
+            attempt.card.version,
+            attempt.input.tokens,
+            attempt.input.provenance.name(),
+            held.requests,
+            held.input_tokens,
+            held.output_tokens,
+            held.cost.nanos(),
+        ])?;
+    Ok(())
+}
+
+fn update_hold(transaction: &Transaction<'_>, at: &Snapshot) -> rusqlite::Result<()> {
+    let Snapshot { seq, held, attempts, attempt } = at;
+    transaction
+        .prepare_cached(
+            "UPDATE holds SET provider = ?2, model = ?3, card = ?4, input = ?5,
+                 input_provenance = ?6, held_requests = ?7, held_input = ?8, held_output = ?9,
+                 held_cost = ?10, attempt = ?11, output_seen = ?12
+             WHERE seq = ?1",
+        )?
+        .execute(params![
+            seq,
+            attempt.provider,
+            attempt.model,
+            attempt.card.version,
+            attempt.input.tokens,
+            attempt.input.provenance.name(),
+            held.requests,
+            held.input_tokens,
+            held.output_tokens,
+            held.cost.nanos(),
+            attempts,
+            attempt.output_seen,
+        ])?;
+    Ok(())
+}
+
+pub(super) fn insert_entry(
+    transaction: &Transaction<'_>,
+    entry: &Entry,
+    hash: &[u8; 32],
+) -> rusqlite::Result<()> {
+    thread_local! {
+        static SQL: String = {
+            let count = COLUMNS.split(',').count() + 1;
+            let marks = vec!["?"; count].join(", ");
+            format!("INSERT INTO entries ({COLUMNS}, hash) VALUES ({marks})")
+        };
+    }
+    SQL.with(|sql| {
+        let mut statement = transaction.prepare_cached(sql)?;
+        entry.bind(&mut statement, hash)?;
+        statement.raw_execute()?;
+        Ok(())
+    })
+}
+
+fn upsert_balance(transaction: &Transaction<'_>, balance: &Balance) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO balances (account, limit_key, period, fields) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (account, limit_key, period) DO UPDATE SET fields = excluded.fields",
+        )?
+        .execute(params![
+            balance.account,
+            balance.limit_key,
+            balance.period,
+            super::recover::pack(balance),
+        ])?;
+    Ok(())
+}

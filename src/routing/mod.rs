@@ -1,0 +1,171 @@
+//! From a model's name to an ordered plan of targets. A pure choice: prices, health and chance are
+//! handed in, nothing is asked.
+
+mod health;
+mod plan;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use tollgate_accounting::{Money, PriceCard};
+use tollgate_tokenizer::Family;
+
+pub use health::Health;
+pub use plan::{Order, order};
+
+/// A model at a provider, with everything about it that a call needs to know.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Index of the provider in the services' table.
+    pub provider: usize,
+    /// The provider's name.
+    pub provider_name: Arc<str>,
+    /// The model as the provider calls it.
+    pub model: Arc<str>,
+    /// Its price; where it has none, the call is refused.
+    pub card: Option<Arc<PriceCard>>,
+    /// How its text is counted.
+    pub family: Family,
+    /// The model whose chat rules it is counted by: its own, but for the demo's.
+    pub counted_as: Arc<str>,
+    /// The most it writes, where that is known.
+    pub max_output_tokens: Option<u64>,
+    /// Its share under [`Order::Weighted`].
+    pub weight: u32,
+    /// How it has been doing.
+    pub health: Arc<Health>,
+}
+
+/// What a model's name stands for.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// How its targets are ordered for a call.
+    pub order: Order,
+    /// Never empty.
+    pub targets: Vec<Target>,
+    /// The operator's cap on a choice's output tokens.
+    pub max_output_tokens: Option<u64>,
+}
+
+/// Why a name stands for nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NoRoute {
+    /// Nothing is called that; these names are near.
+    Unknown {
+        /// The nearest names, nearest first.
+        nearest: Vec<String>,
+    },
+    /// Several providers serve it, so it must be asked for as `provider/model`.
+    Ambiguous {
+        /// The full names.
+        full: Vec<String>,
+    },
+}
+
+/// All names that can be asked for.
+#[derive(Debug, Default)]
+pub struct Routes {
+    named: BTreeMap<String, Arc<Route>>,
+    /// A bare model name to the full names that serve it.
+    bare: HashMap<String, Vec<String>>,
+}
+
+impl Routes {
+    /// Adds an alias, or a full name `provider/model`.
+    pub fn insert(&mut self, name: String, route: Route) {
+        self.named.insert(name, Arc::new(route));
+    }
+
+    /// Lets `model` be asked for by its bare name as well, where only one provider serves it.
+    pub fn insert_bare(&mut self, model: &str, full: String) {
+        self.bare.entry(model.to_owned()).or_default().push(full);
+    }
+
+    /// What the name stands for.
+    pub fn find(&self, name: &str) -> Result<&Arc<Route>, NoRoute> {
+        if let Some(route) = self.named.get(name) {
+            return Ok(route);
+        }
+        match self.bare.get(name).map(Vec::as_slice) {
+            Some([only]) => self.named.get(only).ok_or_else(|| self.unknown(name)),
+            Some(full) => Err(NoRoute::Ambiguous { full: full.to_vec() }),
+            None => Err(self.unknown(name)),
+        }
+    }
+
+    /// All names, aliases first among equals, in alphabetical order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Route)> {
+        self.named.iter().map(|(name, route)| (name.as_str(), &**route))
+    }
+
+    fn unknown(&self, name: &str) -> NoRoute {
+        let mut near: Vec<(usize, &str)> = self
+            .named
+            .keys()
+            .map(|known| {
+                let model = known.rsplit('/').next().unwrap_or(known);
+                (distance(name, known).min(distance(name, model)), known.as_str())
+            })
+            .filter(|(distance, _)| *distance <= name.len().max(3) / 3)
+            .collect();
+        near.sort_unstable();
+        NoRoute::Unknown { nearest: near.into_iter().take(3).map(|(_, n)| n.to_owned()).collect() }
+    }
+}
+
+/// What a call would cost at a target, for choosing the cheapest.
+pub type Quote = Option<Money>;
+
+/// Edits (insert, delete, change) from one name to the other; Levenshtein 1966. Long names are not
+/// compared: nobody mistypes those by hand.
+fn distance(a: &str, b: &str) -> usize {
+    const LONGEST: usize = 64;
+    if a.len() > LONGEST || b.len() > LONGEST {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let change = diagonal + usize::from(!x.eq_ignore_ascii_case(&y));
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route() -> Route {
+        Route { order: Order::Ordered, targets: Vec::new(), max_output_tokens: None }
+    }
+
+    #[test]
+    fn a_bare_name_stands_for_a_model_that_one_provider_serves() {
+        let mut routes = Routes::default();
+        for full in ["a/x", "b/x", "a/y"] {
+            routes.insert(full.into(), route());
+            routes.insert_bare(&full[2..], full.into());
+        }
+        assert!(routes.find("y").is_ok());
+        assert!(routes.find("b/x").is_ok());
+        let both = NoRoute::Ambiguous { full: vec!["a/x".into(), "b/x".into()] };
+        assert_eq!(routes.find("x").unwrap_err(), both);
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_nearest() {
+        let mut routes = Routes::default();
+        for name in ["openai/gpt-4o", "openai/gpt-4o-mini", "openai/o3", "fast"] {
+            routes.insert(name.into(), route());
+        }
+        let NoRoute::Unknown { nearest } = routes.find("gpt4o").unwrap_err() else { panic!() };
+        assert_eq!(nearest, ["openai/gpt-4o"]);
+        let NoRoute::Unknown { nearest } = routes.find("zzzzzzzzz").unwrap_err() else { panic!() };
+        assert!(nearest.is_empty());
+    }
+}

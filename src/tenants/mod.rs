@@ -1,0 +1,181 @@
+//! Who a caller is: credentials to the account they are charged to. Holds digests, never secrets.
+
+mod credential;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tollgate_accounting::{AccountId, Timestamp};
+
+pub use credential::{Credential, KeyId, Pepper, mint, well_formed};
+
+/// How much a call of an account reserves before it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// What such calls usually take, extended while the reply streams.
+    Adaptive,
+    /// The most it can take.
+    Strict,
+}
+
+/// Which models an account may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Allowed {
+    /// Any.
+    All,
+    /// These names, or beginnings of names that end in `*`.
+    Only(Vec<String>),
+}
+
+impl Allowed {
+    /// Whether the name may be asked for.
+    pub fn allows(&self, name: &str) -> bool {
+        let covers = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(beginning) => name.starts_with(beginning),
+            None => pattern == name,
+        };
+        match self {
+            Allowed::All => true,
+            Allowed::Only(patterns) => patterns.iter().any(covers),
+        }
+    }
+}
+
+/// What is true of every call that one credential makes.
+#[derive(Debug)]
+pub struct Caller {
+    /// The tenant's path.
+    pub account: Arc<str>,
+    /// The credential's id.
+    pub key: Arc<str>,
+    /// The node that is charged: the credential's own where it has limits, else the account's.
+    pub charged: AccountId,
+    /// Its path.
+    pub charged_path: Arc<str>,
+    /// How much its calls hold.
+    pub holds: Holds,
+    /// What it may ask for.
+    pub models: Allowed,
+    /// From when it is refused.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Why a credential was refused. To the caller all are one and the same 401; the difference is for
+/// the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// None was shown.
+    Missing,
+    /// It is not in the form of our keys; nothing was looked up.
+    Malformed,
+    /// No such key, or the secret does not belong to it.
+    Unknown,
+    /// Its time is over, or it was revoked.
+    Over,
+}
+
+/// All credentials that are in force.
+pub struct Directory {
+    pepper: Pepper,
+    entries: ArcSwap<HashMap<KeyId, Entry>>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    digest: blake3::Hash,
+    caller: Arc<Caller>,
+}
+
+impl Directory {
+    /// A directory without credentials, which denies everybody.
+    pub fn new(pepper: Pepper) -> Directory {
+        Directory { pepper, entries: ArcSwap::default() }
+    }
+
+    /// Replaces all credentials at once; what is not among them is refused from now on.
+    pub fn replace(&self, credentials: impl IntoIterator<Item = (Credential, Caller)>) {
+        let entries = credentials.into_iter().map(|(credential, caller)| {
+            let digest = blake3::Hash::from_bytes(credential.digest);
+            (credential.id, Entry { digest, caller: Arc::new(caller) })
+        });
+        self.entries.store(Arc::new(entries.collect()));
+    }
+
+    /// The pepper that new credentials are digested with.
+    pub fn pepper(&self) -> &Pepper {
+        &self.pepper
+    }
+
+    /// Finds who shows this credential.
+    pub fn authenticate(&self, shown: Option<&str>, now: Timestamp) -> Result<Arc<Caller>, Denied> {
+        let shown = shown.ok_or(Denied::Missing)?;
+        let id = well_formed(shown).ok_or(Denied::Malformed)?;
+        let entries = self.entries.load();
+        // An unknown id is digested all the same, so that it takes as long as a wrong secret.
+        let digest = self.pepper.digest(shown);
+        let entry = entries.get(&id).ok_or(Denied::Unknown)?;
+        // blake3's comparison takes the same time wherever the digests differ.
+        if entry.digest != digest {
+            return Err(Denied::Unknown);
+        }
+        match entry.caller.expires_at {
+            Some(end) if end <= now => Err(Denied::Over),
+            _ => Ok(entry.caller.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(expires_at: Option<i64>) -> Caller {
+        let mut book = tollgate_accounting::Book::new();
+        let spec = tollgate_accounting::AccountSpec {
+            path: "acme".into(),
+            zone: "UTC".into(),
+            limits: Vec::new(),
+        };
+        book.configure(Timestamp::from_micros(0), &[spec]).unwrap();
+        Caller {
+            account: "acme".into(),
+            key: "k".into(),
+            charged: book.account("acme").unwrap(),
+            charged_path: "acme".into(),
+            holds: Holds::Adaptive,
+            models: Allowed::All,
+            expires_at: expires_at.map(Timestamp::from_micros),
+        }
+    }
+
+    #[test]
+    fn only_the_whole_key_of_a_credential_in_force_opens() {
+        let directory = Directory::new(Pepper::random().unwrap());
+        let (key, credential) = mint(directory.pepper()).unwrap();
+        let (other, _) = mint(directory.pepper()).unwrap();
+        let now = Timestamp::from_micros(10);
+        assert_eq!(directory.authenticate(Some(&key), now).unwrap_err(), Denied::Unknown);
+
+        directory.replace([(credential.clone(), caller(None))]);
+        assert_eq!(&*directory.authenticate(Some(&key), now).unwrap().account, "acme");
+        assert_eq!(directory.authenticate(None, now).unwrap_err(), Denied::Missing);
+        assert_eq!(directory.authenticate(Some(&other), now).unwrap_err(), Denied::Unknown);
+        assert_eq!(directory.authenticate(Some(&key[1..]), now).unwrap_err(), Denied::Malformed);
+
+        directory.replace([(credential.clone(), caller(Some(10)))]);
+        assert_eq!(directory.authenticate(Some(&key), now).unwrap_err(), Denied::Over);
+
+        let elsewhere = Directory::new(Pepper::random().unwrap());
+        elsewhere.replace([(credential, caller(None))]);
+        assert_eq!(elsewhere.authenticate(Some(&key), now).unwrap_err(), Denied::Unknown);
+    }
+
+    #[test]
+    fn an_allowed_list_takes_whole_names_and_beginnings() {
+        let only = Allowed::Only(vec!["fast".into(), "local/*".into()]);
+        for (name, allowed) in [("fast", true), ("faster", false), ("local/x", true), ("", false)] {
+            assert_eq!(only.allows(name), allowed, "{name}");
+        }
+    }
+}
