@@ -42,9 +42,9 @@ async fn a_whole_reply_is_translated_with_its_usage() {
     assert!(sent["system"].to_string().contains("Be brief."), "{sent}");
     assert!(sent["max_tokens"].as_u64().unwrap() > 0, "{sent}");
     let row = stage.row(&answer).await;
-    assert_eq!(row["input_tokens"], 40, "{row}");
-    assert_eq!(row["cache_read_tokens"], 15, "{row}");
-    assert_eq!(row["output_tokens"], 6, "{row}");
+    assert_eq!(row.input, 40, "{row:?}");
+    assert_eq!(row.cached, 15, "{row:?}");
+    assert_eq!(row.output, 6, "{row:?}");
 }
 
 #[tokio::test]
@@ -59,8 +59,8 @@ async fn a_stream_is_translated_with_its_usage() {
     let usage = &frames.last().unwrap()["usage"];
     assert_eq!((&usage["prompt_tokens"], &usage["completion_tokens"]), (&json!(40), &json!(6)));
     let row = stage.row(&answer).await;
-    assert_eq!((&row["input_tokens"], &row["output_tokens"]), (&json!(40), &json!(6)), "{row}");
-    assert_eq!(row["provenance"], "reported");
+    assert_eq!((row.input, row.output), (40, 6), "{row:?}");
+    assert_eq!(row.provenance, "reported");
 }
 
 #[tokio::test]

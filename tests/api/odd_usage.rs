@@ -1,9 +1,9 @@
 //! Usage that a provider reports wrongly, twice or not at all: never negative, never free.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::stage::{
-    CACHED_NANOS, CHAT, INPUT_NANOS, OUTPUT_NANOS, RICH, Stage, chat, streamed,
+    CACHED_NANOS, CHAT, INPUT_NANOS, OUTPUT_NANOS, RICH, Row, Stage, chat, streamed,
 };
 
 /// The dollars of a whole number of nano-dollars, as the gateway writes them.
@@ -12,7 +12,7 @@ fn dollars(nanos: i64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-async fn rows_of(say: &str) -> (Stage, [Value; 2]) {
+async fn rows_of(say: &str) -> (Stage, [Row; 2]) {
     let stage = Stage::new(RICH).await;
     let client = stage.gateway.client("acme");
     let whole = client.post(CHAT, &chat(say)).await;
@@ -28,12 +28,12 @@ async fn reported_usage_is_charged_to_the_nano_dollar() {
     let (_stage, rows) = rows_of("one two @@tokens=11 prompt=100 cached=30 reasoning=6@@").await;
     let cost = 70 * INPUT_NANOS + 30 * CACHED_NANOS + 17 * OUTPUT_NANOS;
     for row in rows {
-        assert_eq!(row["provenance"], "reported", "{row}");
-        assert_eq!(row["input_tokens"], 100, "{row}");
-        assert_eq!(row["cache_read_tokens"], 30, "{row}");
-        assert_eq!(row["output_tokens"], 17, "{row}");
-        assert_eq!(row["reasoning_tokens"], 6, "{row}");
-        assert_eq!(row["charged_usd"], json!(dollars(cost)), "{row}");
+        assert_eq!(row.provenance, "reported", "{row:?}");
+        assert_eq!(row.input, 100, "{row:?}");
+        assert_eq!(row.cached, 30, "{row:?}");
+        assert_eq!(row.output, 17, "{row:?}");
+        assert_eq!(row.reasoning, 6, "{row:?}");
+        assert_eq!(row.charged_usd, dollars(cost), "{row:?}");
     }
 }
 
@@ -43,9 +43,9 @@ async fn missing_usage_is_counted() {
         let (stage, rows) = rows_of(&format!("@@tokens=9 usage={kind}@@")).await;
         assert!(stage.upstream.truths().iter().all(|truth| truth.reported.is_none()));
         for row in rows {
-            assert_ne!(row["provenance"], "reported", "{kind}: {row}");
-            assert_eq!(row["output_tokens"], 9, "{kind}: {row}");
-            assert!(row["input_tokens"].as_u64().unwrap() > 5, "{kind}: {row}");
+            assert_ne!(row.provenance, "reported", "{kind}: {row:?}");
+            assert_eq!(row.output, 9, "{kind}: {row:?}");
+            assert!(row.input > 5, "{kind}: {row:?}");
         }
     }
 }
@@ -55,7 +55,7 @@ async fn usage_that_comes_twice_is_charged_once_at_its_highest() {
     for kind in ["twice", "decreasing"] {
         let (_stage, rows) = rows_of(&format!("@@tokens=9 usage={kind}@@")).await;
         for row in rows {
-            assert_eq!(row["output_tokens"], 9, "{kind}: {row}");
+            assert_eq!(row.output, 9, "{kind}: {row:?}");
         }
     }
 }
@@ -65,8 +65,8 @@ async fn usage_beyond_all_sense_is_not_believed() {
     for kind in ["huge", "negative"] {
         let (_stage, rows) = rows_of(&format!("@@tokens=9 usage={kind}@@")).await;
         for row in rows {
-            assert_eq!(row["output_tokens"], 9, "{kind}: {row}");
-            assert!(!row["charged_usd"].as_str().unwrap().starts_with('-'), "{kind}: {row}");
+            assert_eq!(row.output, 9, "{kind}: {row:?}");
+            assert!(!row.charged_usd.starts_with('-'), "{kind}: {row:?}");
         }
     }
 }
@@ -75,9 +75,9 @@ async fn usage_beyond_all_sense_is_not_believed() {
 async fn a_reported_zero_is_a_zero() {
     let (_stage, rows) = rows_of("one two three @@tokens=0 prompt=0@@").await;
     for row in rows {
-        assert_eq!((&row["input_tokens"], &row["output_tokens"]), (&json!(0), &json!(0)), "{row}");
-        assert_eq!(row["charged_usd"], "0", "{row}");
-        assert_eq!(row["provenance"], "reported", "{row}");
+        assert_eq!((row.input, row.output), (0, 0), "{row:?}");
+        assert_eq!(row.charged_usd, "0", "{row:?}");
+        assert_eq!(row.provenance, "reported", "{row:?}");
     }
 }
 
@@ -90,7 +90,7 @@ async fn more_than_was_held_is_recorded_in_full_and_refuses_the_next() {
     let answer = client.post(CHAT, &body).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let row = stage.row(&answer).await;
-    assert_eq!(row["input_tokens"], 9000, "{row}");
+    assert_eq!(row.input, 9000, "{row:?}");
     stage.nothing_held().await;
     let standing = stage.standing().await;
     assert_eq!(standing[0].posted, 9005, "{standing:?}");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::calls::{Kind, Plan, Seen};
 use crate::harness::ledger::{Entry, calls, open_holds};
-use crate::harness::stage::{Stage, standing};
+use crate::harness::stage::{Stage, nanos, standing};
 use crate::harness::upstream::Truth;
 use crate::harness::{Dice, env_count};
 use crate::seed;
@@ -191,9 +191,4 @@ fn the_sums_agree(
     assert_eq!(requests, all.iter().map(|row| row.requests).sum::<i64>());
     let charged = lines.iter().map(|line| nanos(line["charged_usd"].as_str().unwrap()));
     assert_eq!(charged.sum::<i64>(), all.iter().map(|row| row.charged).sum::<i64>());
-}
-
-fn nanos(dollars: &str) -> i64 {
-    let (whole, rest) = dollars.split_once('.').unwrap_or((dollars, ""));
-    format!("{whole}{rest:0<9}").parse().unwrap()
 }

@@ -26,6 +26,23 @@ pub(crate) struct Stage {
     pub(crate) gateway: Gateway,
 }
 
+/// What the ledger says of one call.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    /// Posted: with what was cached.
+    pub(crate) input: u64,
+    /// Posted: with the thinking.
+    pub(crate) output: u64,
+    pub(crate) cached: u64,
+    pub(crate) reasoning: u64,
+    /// How the output was learned.
+    pub(crate) provenance: String,
+    pub(crate) charged_usd: String,
+    pub(crate) outcome: String,
+    pub(crate) attempts: usize,
+    pub(crate) json: Value,
+}
+
 /// What an account has of one limit, as the admin plane says it.
 #[derive(Clone, Debug)]
 pub(crate) struct Standing {
@@ -45,12 +62,12 @@ impl Stage {
     }
 
     /// The row of one call, once it is settled.
-    pub(crate) async fn row(&self, response: &Response) -> Value {
+    pub(crate) async fn row(&self, response: &Response) -> Row {
         let id = response.header("x-request-id").unwrap();
         self.row_of(id).await
     }
 
-    pub(crate) async fn row_of(&self, id: &str) -> Value {
+    pub(crate) async fn row_of(&self, id: &str) -> Row {
         row_of(&self.gateway, id).await
     }
 
@@ -104,33 +121,63 @@ pub(crate) fn streamed(say: &str) -> Value {
     body
 }
 
-/// The row of one call as `/admin/requests/{id}` gives it, once it is settled.
-pub(crate) async fn row_of(gateway: &Gateway, id: &str) -> Value {
+/// The row of one call, once it is settled.
+pub(crate) async fn row_of(gateway: &Gateway, id: &str) -> Row {
+    let path = format!("/admin/requests/{id}");
     eventually(&format!("the row of {id}"), Duration::from_secs(10), async || {
-        let answer = gateway.admin_get(&format!("/admin/requests/{id}")).await;
-        let row = (answer.status == 200).then(|| answer.json())?;
-        (row["state"] != "open").then_some(row)
+        let answer = gateway.admin_get(&path).await;
+        (answer.status == 200).then(|| Row::read(answer.json()))
     })
     .await
+}
+
+impl Row {
+    fn read(json: Value) -> Self {
+        let attempts = json["attempts"].as_array().unwrap();
+        let last = attempts.last().unwrap();
+        let class = |name: &str| last["usage"][name].as_u64().unwrap_or(0);
+        Row {
+            input: json["input_tokens"].as_u64().unwrap(),
+            output: json["output_tokens"].as_u64().unwrap(),
+            cached: class("cache_read"),
+            reasoning: class("reasoning"),
+            provenance: last["output_provenance"].as_str().unwrap_or_default().to_owned(),
+            charged_usd: json["charged_usd"].as_str().unwrap().to_owned(),
+            outcome: json["outcome"].as_str().unwrap().to_owned(),
+            attempts: attempts.len(),
+            json,
+        }
+    }
 }
 
 pub(crate) async fn standing(gateway: &Gateway) -> Vec<Standing> {
     let answer = gateway.admin_get("/admin/accounts").await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let body = answer.json();
-    let accounts = body["accounts"].as_array().unwrap().iter();
+    let accounts = body["data"].as_array().unwrap().iter();
     accounts
         .flat_map(|account| {
             let limits = account["limits"].as_array().unwrap().iter();
             limits.map(|limit| Standing {
                 account: account["account"].as_str().unwrap().to_owned(),
                 metric: limit["metric"].as_str().unwrap().to_owned(),
-                capacity: limit["capacity"].as_i64().unwrap(),
-                posted: limit["posted"].as_i64().unwrap(),
-                held: limit["held"].as_i64().unwrap(),
+                capacity: amount(&limit["capacity"]),
+                posted: amount(&limit["posted"]),
+                held: amount(&limit["held"]),
             })
         })
         .collect()
+}
+
+/// A number, or the nano-dollars of decimal dollars.
+fn amount(value: &Value) -> i64 {
+    value.as_str().map_or_else(|| value.as_i64().unwrap(), nanos)
+}
+
+/// The nano-dollars of decimal dollars.
+pub(crate) fn nanos(dollars: &str) -> i64 {
+    let (whole, rest) = dollars.split_once('.').unwrap_or((dollars, ""));
+    format!("{whole}{rest:0<9}").parse().unwrap()
 }
 
 pub(crate) async fn nothing_held(gateway: &Gateway) {

@@ -74,13 +74,13 @@ input = "0.02"
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_openai_sdk_works_with_the_demo_provider() {
-    let gateway = Gateway::start(&format!("[providers.demo]\nkind = \"demo\"\n{ACCOUNTS}"));
+    let gateway =
+        Gateway::start(&format!("[providers.demo]\nkind = \"demo\"\nmax_retries = 0\n{ACCOUNTS}"));
     let asks = json!({
-        "chat": ["demo/chat", ""],
-        "long": ["demo/chat", ""],
-        "embed": ["demo/embedding", ""],
-        "refusal": ["demo/refusal", ""],
-        "truncated": ["demo/truncated", ""],
+        "chat": ["demo/fast", ""],
+        "long": ["demo/fast", "Use 300 words."],
+        "embed": ["demo/embed", ""],
+        "truncated": ["demo/cut", ""],
         "error-inside": ["demo/error", ""],
         "status-429": ["demo/429", ""],
     });

@@ -48,7 +48,10 @@ def client(target):
 
 
 def pytest_generate_tests(metafunc):
-    """`status` runs over the provider errors that this target can produce."""
+    """`status` runs over the provider errors that this target can produce, `refusing` over its
+    ways to refuse."""
+    if "refusing" in metafunc.fixturenames:
+        metafunc.parametrize("refusing", [name for name in TARGET["asks"] if name == "refusal"])
     if "status" in metafunc.fixturenames:
         found = [int(name[7:]) for name in TARGET["asks"] if name.startswith("status-")]
         metafunc.parametrize("status", sorted(found))

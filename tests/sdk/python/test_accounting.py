@@ -35,7 +35,7 @@ def test_a_whole_calls_usage_is_what_the_sdk_saw(target, figures):
     reply = target.client("second").chat.completions.create(**target.chat())
     row = figures(f"/usage/{reply._request_id}")
     same(row, reply.usage)
-    assert row["provenance"] == "reported"
+    assert row["attempts"][-1]["output_provenance"] == "reported"
     assert Decimal(row["charged_usd"]) > 0
 
 

@@ -143,15 +143,15 @@ def test_log_probabilities_come_through(client, target):
     assert all(token.logprob <= 0 for token in tokens)
 
 
-def test_a_refusal_comes_through(client, target):
-    reply = client.chat.completions.create(**target.chat("refusal"))
+def test_a_refusal_comes_through(client, target, refusing):
+    reply = client.chat.completions.create(**target.chat(refusing))
     assert reply.choices[0].message.refusal
     assert not reply.choices[0].message.content
 
 
-def test_a_refusal_streams_through(client, target):
+def test_a_refusal_streams_through(client, target, refusing):
     refusal = ""
-    for chunk in client.chat.completions.create(**target.chat("refusal"), stream=True):
+    for chunk in client.chat.completions.create(**target.chat(refusing), stream=True):
         refusal += chunk.choices[0].delta.refusal or ""
     assert refusal
 
