@@ -11,7 +11,8 @@ pub mod view;
 
 use std::sync::Arc;
 
-use axum::Router;
+/// The service that a plane is, for whoever accepts its connections.
+pub use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
