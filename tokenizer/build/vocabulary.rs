@@ -65,11 +65,20 @@ pub(crate) fn arrange(
 
     let mut source = String::new();
     writeln!(source, "pub(crate) static {name}: Vocabulary = Vocabulary {{")?;
-    let table = |field: &str, bytes: Vec<u8>| -> Result<String, Box<dyn Error>> {
+    let table = |field: &str, width: usize, bytes: Vec<u8>| -> Result<String, Box<dyn Error>> {
         let file = format!("{name}.{field}");
+        let bytes_length = bytes.len();
         fs::write(out.join(&file), bytes)?;
+        let bytes = format!("include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{file}\"))");
+        let chunks = match width {
+            1 => String::new(),
+            width => format!(".as_chunks::<{width}>().0"),
+        };
         Ok(format!(
-            "    {field}: &Aligned(*include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{file}\"))),"
+            "    {field}: {{ static TABLE: Aligned<[u8; {length}]> = Aligned(*{bytes}); \
+             {borrow}TABLE.0{chunks} }},",
+            length = bytes_length,
+            borrow = if width == 1 { "&" } else { "" },
         ))
     };
     let of_u64 = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect();
@@ -84,19 +93,18 @@ pub(crate) fn arrange(
     writeln!(source, "    mark: {mark},")?;
     writeln!(source, "    piece_seed: {},", pieces.seed)?;
     writeln!(source, "    piece_bits: {PIECE_BITS},")?;
-    writeln!(source, "    short_slots: {},", pieces.short_slots)?;
-    writeln!(source, "    long_slots: {},", pieces.long_slots)?;
+    writeln!(source, "    rows: rows({}, {}),", pieces.short_slots, pieces.long_slots)?;
     writeln!(source, "    pair_seed: {},", pairs.seed)?;
     writeln!(source, "    pair_bits: {PAIR_BITS},")?;
     writeln!(source, "    pair_slots: {},", pairs.slots.len())?;
     writeln!(source, "    root: {},", trie.root)?;
-    writeln!(source, "{}", table("piece_pilots", pieces.pilots)?)?;
-    writeln!(source, "{}", table("pieces", of_u64(&pieces.words))?)?;
-    writeln!(source, "{}", table("trie", of_u32(&trie.slots))?)?;
-    writeln!(source, "{}", table("trie_tokens", of_u24(&trie.tokens))?)?;
-    writeln!(source, "{}", table("records", of_u64(&records))?)?;
-    writeln!(source, "{}", table("pair_pilots", pairs.pilots)?)?;
-    writeln!(source, "{}", table("pairs", of_u32(&pairs.slots))?)?;
+    writeln!(source, "{}", table("piece_pilots", 1, pieces.pilots)?)?;
+    writeln!(source, "{}", table("pieces", 8, of_u64(&pieces.words))?)?;
+    writeln!(source, "{}", table("trie", 4, of_u32(&trie.slots))?)?;
+    writeln!(source, "{}", table("trie_tokens", 1, of_u24(&trie.tokens))?)?;
+    writeln!(source, "{}", table("records", 8, of_u64(&records))?)?;
+    writeln!(source, "{}", table("pair_pilots", 1, pairs.pilots)?)?;
+    writeln!(source, "{}", table("pairs", 4, of_u32(&pairs.slots))?)?;
     writeln!(source, "}};")?;
     Ok(source)
 }
@@ -116,11 +124,13 @@ struct Pieces {
 fn pieces(tokens: &[Vec<u8>]) -> Option<Pieces> {
     let keys: Vec<(u64, u64, usize)> = tokens
         .iter()
-        .filter(|token| token.len() <= 15)
+        .filter(|token| token.len() <= hashing::PACKED)
         .map(|token| {
             let mut bytes = [0; 16];
             bytes[..token.len()].copy_from_slice(token);
-            let (low, high) = hashing::pack(bytes, token.len());
+            let raw = u128::from_le_bytes(bytes);
+            let (low, high) =
+                hashing::Packing::of(token.len()).pack(raw as u64, (raw >> 64) as u64);
             (low, high, usize::from(token.len() > 7))
         })
         .collect();

@@ -120,7 +120,7 @@ impl Scratch {
 
     /// [`stand`], remembered.
     #[inline(always)]
-    fn stand(&mut self, vocabulary: &Vocabulary, left: u32, right: u32) -> bool {
+    pub(crate) fn stand(&mut self, vocabulary: &Vocabulary, left: u32, right: u32) -> bool {
         let key = 1 << 63 | vocabulary.mark() << 36 | u64::from(left) << 18 | u64::from(right);
         let at = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PAIR_BITS)) as usize;
         let held = self.pairs[at];

@@ -2,8 +2,10 @@
 //! where that goes, a piece at a time elsewhere.
 
 use crate::bpe::{Scratch, with_scratch};
+use crate::hash::PACKED;
+use crate::split::block::{self, CL100K, O200K};
 use crate::split::masks::BLOCK;
-use crate::split::{self, Pattern, block};
+use crate::split::{self, Pattern};
 use crate::vocabulary::Vocabulary;
 
 /// What is done with the tokens of each piece.
@@ -18,6 +20,14 @@ pub(crate) trait Sink {
         length: usize,
         scratch: &mut Scratch,
     );
+    /// Takes the pieces of `window` that end where `ends` has bits.
+    fn block(
+        &mut self,
+        vocabulary: &Vocabulary,
+        window: &[u8; WINDOW],
+        ends: u64,
+        scratch: &mut Scratch,
+    );
     /// Takes the tokens of any piece.
     fn tokens(&mut self, tokens: &[u32]);
     /// Whether the rest of the text is of no interest.
@@ -26,55 +36,102 @@ pub(crate) trait Sink {
 
 /// Walks the whole text.
 pub(crate) fn walk(pattern: Pattern, vocabulary: &Vocabulary, text: &str, sink: &mut impl Sink) {
-    with_scratch(|scratch| match pattern {
-        Pattern::O200k => each::<{ Pattern::O200k as u8 }>(vocabulary, text, scratch, sink),
-        Pattern::Cl100k => each::<{ Pattern::Cl100k as u8 }>(vocabulary, text, scratch, sink),
-    });
+    with_scratch(|scratch| walk_with(pattern, vocabulary, text, scratch, sink));
 }
 
-fn each<const PATTERN: u8>(
+/// Walks the whole text, with scratch space in hand.
+pub(crate) fn walk_with(
+    pattern: Pattern,
     vocabulary: &Vocabulary,
     text: &str,
     scratch: &mut Scratch,
     sink: &mut impl Sink,
 ) {
-    let pattern = if PATTERN == block::O200K { Pattern::O200k } else { Pattern::Cl100k };
+    match pattern {
+        Pattern::O200k => each::<O200K, false>(vocabulary, text, scratch, sink),
+        Pattern::Cl100k => each::<CL100K, false>(vocabulary, text, scratch, sink),
+    };
+}
+
+/// Walks the pieces that no later text can change, and returns where the first other one starts.
+pub(crate) fn walk_settled(
+    pattern: Pattern,
+    vocabulary: &Vocabulary,
+    text: &str,
+    scratch: &mut Scratch,
+    sink: &mut impl Sink,
+) -> usize {
+    match pattern {
+        Pattern::O200k => each::<O200K, true>(vocabulary, text, scratch, sink),
+        Pattern::Cl100k => each::<CL100K, true>(vocabulary, text, scratch, sink),
+    }
+}
+
+/// Returns where it stopped: at the end or, if only what is `SETTLED` counts, before it.
+fn each<const PATTERN: u8, const SETTLED: bool>(
+    vocabulary: &Vocabulary,
+    text: &str,
+    scratch: &mut Scratch,
+    sink: &mut impl Sink,
+) -> usize {
+    let pattern = if PATTERN == O200K { Pattern::O200k } else { Pattern::Cl100k };
     let bytes = text.as_bytes();
     let mut at = 0;
     while at < bytes.len() && !sink.is_done() {
         let rest = &bytes[at..];
         let mut padded;
-        let (window, filled) = match rest.first_chunk::<BLOCK>() {
-            Some(window) => (window, BLOCK),
+        let window = match rest.first_chunk::<WINDOW>() {
+            Some(window) => window,
             None => {
-                padded = [0; BLOCK];
+                padded = [0; WINDOW];
                 padded[..rest.len()].copy_from_slice(rest);
-                (&padded, rest.len())
+                &padded
             }
         };
-        let mut ends = block::ends::<PATTERN>(window, filled, filled < BLOCK);
+        let Some(block) = window.first_chunk() else { return at };
+        let filled = rest.len().min(BLOCK);
+        let ends = block::ends::<PATTERN>(block, filled, filled < BLOCK && !SETTLED);
         if ends == 0 {
-            let end = split::next(pattern, text, at).end;
-            piece(vocabulary, &bytes[at..end], scratch, sink);
-            at = end;
-            continue;
-        }
-        let mut start = 0;
-        while ends != 0 {
-            let end = ends.trailing_zeros() as usize;
-            ends &= ends - 1;
-            match rest.get(start..).and_then(<[u8]>::first_chunk::<16>) {
-                Some(padded) if end - start < 16 => {
-                    if !sink.whole(vocabulary, *padded, end - start) {
-                        slow(vocabulary, *padded, end - start, scratch, sink);
-                    }
-                }
-                _ => piece(vocabulary, &rest[start..end], scratch, sink),
+            let next = split::next(pattern, text, at);
+            if SETTLED && next.open {
+                return at;
             }
-            start = end;
+            piece(vocabulary, &bytes[at..next.end], scratch, sink);
+            at = next.end;
+        } else {
+            sink.block(vocabulary, window, ends, scratch);
+            at += BLOCK - 1 - ends.leading_zeros() as usize;
         }
-        at += start;
     }
+    at
+}
+
+/// Takes the pieces of `window` that end where `ends` has bits, one after the other.
+#[inline(always)]
+fn one_by_one(
+    vocabulary: &Vocabulary,
+    window: &[u8; WINDOW],
+    mut ends: u64,
+    scratch: &mut Scratch,
+    sink: &mut impl Sink,
+) {
+    let mut start = 0;
+    while ends != 0 {
+        let end = ends.trailing_zeros() as usize;
+        ends &= ends - 1;
+        piece(vocabulary, &window[start..end], scratch, sink);
+        start = end;
+    }
+}
+
+/// A block, and enough behind it to read 16 bytes from every byte of the block.
+const WINDOW: usize = BLOCK + 16;
+
+/// The 16 bytes at `start`, which is in the block.
+#[inline(always)]
+fn sixteen(window: &[u8; WINDOW], start: usize) -> &[u8; 16] {
+    let from = window.get(start & (BLOCK - 1)..).and_then(<[u8]>::first_chunk);
+    from.unwrap_or(&[0; 16])
 }
 
 /// Any piece.
@@ -96,28 +153,66 @@ pub(crate) fn piece(
     sink.tokens(scratch.encode(vocabulary, piece));
 }
 
-/// A short piece that is no token.
-#[inline(never)]
-fn slow(
-    vocabulary: &Vocabulary,
-    padded: [u8; 16],
-    length: usize,
-    scratch: &mut Scratch,
-    sink: &mut impl Sink,
-) {
-    sink.parts(vocabulary, padded, length, scratch);
-}
-
 /// Counts, up to a limit.
 pub(crate) struct Counter {
     pub(crate) total: u64,
     pub(crate) limit: u64,
 }
 
+impl Counter {
+    pub(crate) const fn unlimited() -> Self {
+        Self { total: 0, limit: u64::MAX }
+    }
+
+    #[inline(never)]
+    fn missed(
+        &mut self,
+        vocabulary: &Vocabulary,
+        window: &[u8; WINDOW],
+        start: usize,
+        end: usize,
+        scratch: &mut Scratch,
+    ) {
+        let length = end - start;
+        if length <= PACKED {
+            self.parts(vocabulary, *sixteen(window, start), length, scratch);
+        } else {
+            self.tokens(scratch.encode(vocabulary, &window[start..end]));
+        }
+    }
+}
+
 impl Sink for Counter {
+    /// First looks up all the pieces without a branch on what is found, so that the look-ups
+    /// overlap, then goes through those that are no token.
+    #[inline(always)]
+    fn block(
+        &mut self,
+        vocabulary: &Vocabulary,
+        window: &[u8; WINDOW],
+        ends: u64,
+        scratch: &mut Scratch,
+    ) {
+        let (mut rest, mut start, mut missed) = (ends, 0, 0_u64);
+        while rest != 0 {
+            let end = rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            let whole = vocabulary.holds(sixteen(window, start), end.wrapping_sub(start));
+            missed |= u64::from(!whole) << start;
+            start = end;
+        }
+        self.total += u64::from(ends.count_ones() - missed.count_ones());
+        while missed != 0 {
+            let start = missed.trailing_zeros() as usize;
+            missed &= missed - 1;
+            let end = (ends >> start >> 1).trailing_zeros() as usize + start + 1;
+            self.missed(vocabulary, window, start, end, scratch);
+        }
+    }
+
     #[inline(always)]
     fn whole(&mut self, vocabulary: &Vocabulary, padded: [u8; 16], length: usize) -> bool {
-        let whole = vocabulary.holds(padded, length);
+        let whole = vocabulary.holds(&padded, length);
         self.total += u64::from(whole);
         whole
     }
@@ -148,6 +243,17 @@ impl Sink for Counter {
 pub(crate) struct Collector<'a>(pub(crate) &'a mut Vec<u32>);
 
 impl Sink for Collector<'_> {
+    #[inline(always)]
+    fn block(
+        &mut self,
+        vocabulary: &Vocabulary,
+        window: &[u8; WINDOW],
+        ends: u64,
+        scratch: &mut Scratch,
+    ) {
+        one_by_one(vocabulary, window, ends, scratch, self);
+    }
+
     #[inline(always)]
     fn whole(&mut self, vocabulary: &Vocabulary, padded: [u8; 16], length: usize) -> bool {
         let piece = padded.get(..length).unwrap_or_default();

@@ -11,7 +11,7 @@ pub(crate) fn fold(a: u64, b: u64) -> u64 {
 /// The hash of a short piece, packed into two words.
 #[inline(always)]
 pub(crate) fn of_key(low: u64, high: u64, seed: u64) -> u64 {
-    fold(low ^ seed, high ^ 0x9e37_79b9_7f4a_7c15)
+    fold(low ^ high.rotate_left(22), seed.wrapping_mul(2).wrapping_add(0x9e37_79b9_7f4a_7c15))
 }
 
 /// The hash of two adjacent tokens.
@@ -29,10 +29,24 @@ pub(crate) fn bucket(hash: u64, bits: u32) -> usize {
 /// The slot that a bucket's pilot sends a hash to.
 #[inline(always)]
 pub(crate) fn slot(hash: u64, pilot: u8, size: usize) -> usize {
-    let mixed = (hash ^ (pilot as u64).wrapping_mul(0xa076_1d64_78bd_642f))
-        .wrapping_mul(0xe703_7ed1_a0b4_28db);
-    (((mixed >> 32) * size as u64) >> 32) as usize
+    let within = (hash as u32) ^ SHIFTS[pilot as usize];
+    ((within as u64).wrapping_mul(size as u64) >> 32) as usize
 }
+
+/// Where each pilot moves its bucket: numbers without a pattern, since moves at even distances
+/// would fill some slots' neighbourhoods long before others.
+static SHIFTS: [u32; 256] = {
+    let mut shifts = [0; 256];
+    let (mut at, mut state) = (0, 0x9e37_79b9_7f4a_7c15_u64);
+    while at < shifts.len() {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        shifts[at] = (state >> 32) as u32;
+        at += 1;
+    }
+    shifts
+};
 
 /// What tells most pairs that aren't in a slot from the one that is.
 #[inline(always)]
@@ -40,24 +54,32 @@ pub(crate) fn fingerprint(hash: u64) -> u32 {
     (hash as u32) & 0x3fff
 }
 
-/// Packs a piece of up to 15 bytes, given the 16 bytes at its start, into two words: up to seven
-/// bytes into the first alone, and the length into the last byte of the last word used.
-#[inline(always)]
-pub(crate) fn pack(bytes: [u8; 16], length: usize) -> (u64, u64) {
-    let raw = u128::from_le_bytes(bytes);
-    let (mask, tag) = PACK[length & 15];
-    let packed = (raw & mask) | tag;
-    (packed as u64, (packed >> 64) as u64)
+/// How a piece of some length is packed into two words: the bytes of it to keep, and the length's
+/// mark. Up to seven bytes go into the first word alone; the mark is the last byte of the last
+/// word used.
+#[derive(Clone, Copy)]
+pub(crate) struct Packing {
+    pub(crate) keep: [u64; 2],
+    pub(crate) mark: [u64; 2],
 }
 
-/// For each length, the bytes to keep and the length's mark.
-static PACK: [(u128, u128); 16] = {
-    let mut table = [(0, 0); 16];
-    let mut length = 0;
-    while length < 16 {
-        let mark = if length < 8 { 56 } else { 120 };
-        table[length] = ((1_u128 << (8 * length)) - 1, (length as u128) << mark);
-        length += 1;
+/// The longest piece that can be packed.
+pub(crate) const PACKED: usize = 15;
+
+impl Packing {
+    /// How pieces of `length` bytes are packed. What is longer gets a mark that no piece has.
+    pub(crate) const fn of(length: usize) -> Self {
+        let kept = if length > PACKED { 0 } else { (1_u128 << (8 * length)) - 1 };
+        let mark = if length > PACKED { 0xff } else { length as u64 };
+        Self {
+            keep: [kept as u64, (kept >> 64) as u64],
+            mark: if length < 8 { [mark << 56, 0] } else { [0, mark << 56] },
+        }
     }
-    table
-};
+
+    /// Packs the piece that these 16 bytes start with.
+    #[inline(always)]
+    pub(crate) fn pack(&self, low: u64, high: u64) -> (u64, u64) {
+        (low & self.keep[0] | self.mark[0], high & self.keep[1] | self.mark[1])
+    }
+}

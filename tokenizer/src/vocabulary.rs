@@ -7,19 +7,18 @@ pub(crate) struct Vocabulary {
     mark: u64,
     piece_seed: u64,
     piece_bits: u32,
-    short_slots: usize,
-    long_slots: usize,
+    rows: [Row; 64],
     pair_seed: u64,
     pair_bits: u32,
     pair_slots: usize,
     root: u32,
-    piece_pilots: &'static Aligned<[u8]>,
-    pieces: &'static Aligned<[u8]>,
-    trie: &'static Aligned<[u8]>,
-    trie_tokens: &'static Aligned<[u8]>,
-    records: &'static Aligned<[u8]>,
-    pair_pilots: &'static Aligned<[u8]>,
-    pairs: &'static Aligned<[u8]>,
+    piece_pilots: &'static [u8],
+    pieces: &'static [[u8; 8]],
+    trie: &'static [[u8; 4]],
+    trie_tokens: &'static [u8],
+    records: &'static [[u8; 8]],
+    pair_pilots: &'static [u8],
+    pairs: &'static [[u8; 4]],
 }
 
 /// Starts a table on a cache line, so that no entry lies across two.
@@ -27,6 +26,53 @@ pub(crate) struct Vocabulary {
 struct Aligned<T: ?Sized>(T);
 
 include!(concat!(env!("OUT_DIR"), "/tables.rs"));
+
+/// Where pieces of some length are found.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Row {
+    packing: hash::Packing,
+    slots: usize,
+    /// The first word of the slots.
+    base: usize,
+    /// A slot has one word more than this, so that the word of a short piece is read twice.
+    step: usize,
+    /// What of the first word the second is compared with.
+    again: u64,
+}
+
+const fn rows(short_slots: usize, long_slots: usize) -> [Row; 64] {
+    let short = Row {
+        packing: hash::Packing::of(0),
+        slots: short_slots,
+        base: 0,
+        step: 0,
+        again: u64::MAX,
+    };
+    let mut rows = [short; 64];
+    let mut length = 0;
+    while length < rows.len() {
+        rows[length].packing = hash::Packing::of(length);
+        if length > 7 {
+            rows[length].slots = long_slots;
+            rows[length].base = short_slots;
+            rows[length].step = 1;
+            rows[length].again = 0;
+        }
+        length += 1;
+    }
+    rows
+}
+
+/// A step through the trie.
+pub(crate) struct Step {
+    pub(crate) place: u32,
+    /// The token that ends there.
+    pub(crate) token: Option<u32>,
+}
+
+/// The bytes of the longest token.
+pub(crate) const LONGEST: usize = 128;
 
 /// What there is to know about a token: its parts, its longest proper prefix, its length.
 #[derive(Clone, Copy)]
@@ -65,20 +111,19 @@ impl Vocabulary {
         self.mark
     }
 
-    /// Whether the piece of 1 to 15 bytes at the start of `bytes` is a token as a whole.
+    /// Whether the piece of `length` bytes that these 16 start with is a token of up to
+    /// [`hash::PACKED`] bytes. No branch depends on the answer.
     #[inline(always)]
-    pub(crate) fn holds(&self, bytes: [u8; 16], length: usize) -> bool {
-        let (low, high) = hash::pack(bytes, length);
+    pub(crate) fn holds(&self, bytes: &[u8; 16], length: usize) -> bool {
+        let row = &self.rows[length & 63];
+        let [low, high] = bytes.as_chunks::<8>().0 else { return false };
+        let (low, high) = row.packing.pack(u64::from_le_bytes(*low), u64::from_le_bytes(*high));
         let hash = hash::of_key(low, high, self.piece_seed);
-        let pilot = byte(&self.piece_pilots.0, hash::bucket(hash, self.piece_bits));
-        let long = length > 7;
-        let size = if long { self.long_slots } else { self.short_slots };
-        let slot = hash::slot(hash, pilot, size);
-        let first = if long { self.short_slots + 2 * slot } else { slot };
-        // A short key's second word is another key's; it is read all the same and masked away.
-        let mask = if long { u64::MAX } else { 0 };
-        let second = word(&self.pieces.0, first + usize::from(long));
-        (word(&self.pieces.0, first) ^ low) | ((second ^ high) & mask) == 0
+        let pilot = byte(self.piece_pilots, hash::bucket(hash, self.piece_bits));
+        let slot = hash::slot(hash, pilot, row.slots);
+        let first = row.base + (slot << row.step);
+        let second = word(self.pieces, first + row.step);
+        (word(self.pieces, first) ^ low) | (second ^ (high | low & row.again)) == 0
     }
 
     /// The longest token that `bytes` starts with.
@@ -87,7 +132,7 @@ impl Vocabulary {
         let (mut base, mut found) = (self.root, 0);
         for byte in bytes {
             let slot = base as usize ^ usize::from(*byte);
-            let value = half(&self.trie.0, slot);
+            let value = half(self.trie, slot);
             if value & 0xff != u32::from(*byte) {
                 break;
             }
@@ -96,20 +141,36 @@ impl Vocabulary {
             }
             base = value >> 9;
         }
-        third(&self.trie_tokens.0, found)
+        third(self.trie_tokens, found)
+    }
+
+    /// Where tokens start in the trie.
+    pub(crate) const fn root(&self) -> u32 {
+        self.root
+    }
+
+    /// Goes on by one byte from a place in the trie, if a token does.
+    #[inline(always)]
+    pub(crate) fn step(&self, place: u32, byte: u8) -> Option<Step> {
+        let slot = place as usize ^ usize::from(byte);
+        let value = half(self.trie, slot);
+        (value & 0xff == u32::from(byte)).then(|| Step {
+            place: value >> 9,
+            token: (value & 0x100 != 0).then(|| third(self.trie_tokens, slot)),
+        })
     }
 
     #[inline(always)]
     pub(crate) fn record(&self, token: u32) -> Record {
-        Record(word(&self.records.0, token as usize))
+        Record(word(self.records, token as usize))
     }
 
     /// The token that two adjacent tokens merge into.
     #[inline(always)]
     pub(crate) fn merged(&self, left: u32, right: u32) -> Option<u32> {
         let hash = hash::of_pair(left, right, self.pair_seed);
-        let pilot = byte(&self.pair_pilots.0, hash::bucket(hash, self.pair_bits));
-        let slot = half(&self.pairs.0, hash::slot(hash, pilot, self.pair_slots));
+        let pilot = byte(self.pair_pilots, hash::bucket(hash, self.pair_bits));
+        let slot = half(self.pairs, hash::slot(hash, pilot, self.pair_slots));
         if slot >> 18 != hash::fingerprint(hash) {
             return None;
         }
@@ -134,11 +195,11 @@ fn third(table: &[u8], at: usize) -> u32 {
 }
 
 #[inline(always)]
-fn half(table: &[u8], at: usize) -> u32 {
-    table.get(at * 4..).and_then(<[u8]>::first_chunk).map_or(0, |b| u32::from_le_bytes(*b))
+fn half(table: &[[u8; 4]], at: usize) -> u32 {
+    table.get(at).map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
 #[inline(always)]
-fn word(table: &[u8], at: usize) -> u64 {
-    table.get(at * 8..).and_then(<[u8]>::first_chunk).map_or(0, |b| u64::from_le_bytes(*b))
+fn word(table: &[[u8; 8]], at: usize) -> u64 {
+    table.get(at).map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }

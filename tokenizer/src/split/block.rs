@@ -18,6 +18,8 @@ pub(crate) fn ends<const PATTERN: u8>(block: &[u8; BLOCK], filled: usize, last: 
 
 /// [`Pattern`] as a constant that code can be generated for.
 pub(crate) const O200K: u8 = Pattern::O200k as u8;
+/// See [`O200K`].
+pub(crate) const CL100K: u8 = Pattern::Cl100k as u8;
 
 struct Walk<'a> {
     block: &'a [u8; BLOCK],
