@@ -80,6 +80,8 @@ impl Windows {
         }
         if let Some(balance) = self.find_mut(tag) {
             balance.take(amount);
+            // The capacity may have been raised since the window ended.
+            balance.excused = balance.excused.max(i128::from(rule.capacity));
         }
         tag
     }

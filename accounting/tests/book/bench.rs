@@ -1,8 +1,8 @@
 //! A book at a workbench: short words for tests.
 
 use tollgate_accounting::{
-    AccountSpec, Amounts, Book, Facets, Held, HoldId, Money, Refusal, Settlement, Standing,
-    Timestamp, Totals,
+    AccountSpec, Amounts, Book, Facets, Held, HoldId, HoldView, Limit, Money, Refusal,
+    RestoredHold, Settlement, Standing, Timestamp, Totals,
 };
 
 pub(crate) struct Bench {
@@ -23,6 +23,39 @@ impl Bench {
         };
         bench.configure(accounts);
         bench
+    }
+
+    /// A book with one account.
+    pub(crate) fn with_limits(path: &str, limits: Vec<Limit>) -> Bench {
+        let mut bench = Bench::new(&[]);
+        let spec = AccountSpec { path: path.to_owned(), zone: "UTC".to_owned(), limits };
+        bench.book.put(bench.now, &spec).unwrap();
+        bench
+    }
+
+    /// A book with the account `acme` in a zone.
+    pub(crate) fn in_zone(zone: &str, limits: &[&str]) -> Bench {
+        let mut bench = Bench::new(&[]);
+        let limits = limits.iter().map(|text| text.parse().unwrap()).collect();
+        let spec = AccountSpec { path: "acme".to_owned(), zone: zone.to_owned(), limits };
+        // Before the time of the test, whatever that is.
+        bench.book.put(Timestamp::from_micros(0), &spec).unwrap();
+        bench
+    }
+
+    /// Begins again from the durable rows and the open holds, with these limits of `acme`.
+    pub(crate) fn restart(&mut self, limits: Vec<Limit>) {
+        let rows = self.book.take_dirty();
+        let fresh = Bench::with_limits("acme", limits);
+        let old = std::mem::replace(&mut self.book, fresh.book);
+        for row in rows {
+            self.book.restore_balance(row).unwrap();
+        }
+        for HoldView { id, account, amounts, taken_at, deadline } in old.open_holds() {
+            let facets = self.facets;
+            let hold = RestoredHold { id, account, facets, amounts, taken_at, deadline };
+            self.book.restore_hold(hold).unwrap();
+        }
     }
 
     pub(crate) fn configure(&mut self, accounts: &[(&str, &[&str])]) {

@@ -3,3 +3,5 @@
 
 mod admission;
 mod bench;
+mod periods;
+mod scars;
