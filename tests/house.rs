@@ -87,7 +87,13 @@ const BANS: &[Ban] = &[
     },
     Ban {
         text: "f64",
-        allowed: &["src/telemetry/", "providers/src/unified/text.rs", "providers/src/guard.rs"],
+        // Metrics are floats by their format; a temperature is compared, a demo's vectors made up.
+        allowed: &[
+            "src/telemetry/",
+            "providers/src/unified/text.rs",
+            "providers/src/anthropic/",
+            "providers/src/demo/",
+        ],
         why: "no float near money or tokens; use integers",
     },
     Ban { text: "f32", allowed: &["providers/src/demo/"], why: "no float near money or tokens" },
@@ -191,7 +197,7 @@ fn a_floor_imports_only_the_floors_below_it() {
 
 #[test]
 fn the_pure_crates_import_nothing_that_touches_the_world() {
-    let outside = ["std::net", "std::fs", "std::env", "std::io", "std::thread", "tokio", "tracing"];
+    let outside = ["std::net", "std::fs", "std::env", "std::thread", "tokio", "tracing"];
     let mut broken = Vec::new();
     for krate in ["accounting/src", "tokenizer/src", "providers/src"] {
         for (file, code) in sources(krate) {
