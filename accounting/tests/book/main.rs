@@ -4,4 +4,5 @@
 mod admission;
 mod bench;
 mod periods;
+mod properties;
 mod scars;

@@ -219,7 +219,7 @@ fn names_that_are_no_zone_and_years_without_a_calendar_are_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn periods_tile_time_in_any_zone(
