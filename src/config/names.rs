@@ -12,8 +12,7 @@ use super::{
     snapshot::{Prices, Provider, covers},
 };
 
-/// What providers serve, as far as it is known: what the file lists, what it prices, and what the
-/// catalogue knows where the file lists nothing.
+/// What all providers serve, and what of it has a price.
 pub(super) struct Served<'s> {
     models: BTreeMap<&'s str, BTreeSet<String>>,
     prices: &'s Prices,
@@ -22,10 +21,7 @@ pub(super) struct Served<'s> {
 
 impl<'s> Served<'s> {
     pub(super) fn new(providers: &'s BTreeMap<String, Provider>, prices: &'s Prices) -> Served<'s> {
-        let models = |provider: &'s Provider| {
-            let served = served(provider, prices).collect::<BTreeSet<String>>();
-            (provider.name.as_str(), served)
-        };
+        let models = |provider: &'s Provider| (provider.name.as_str(), provider.served(prices));
         Served { models: providers.values().map(models).collect(), prices, providers }
     }
 
@@ -84,13 +80,16 @@ impl<'s> Served<'s> {
     }
 }
 
-/// What a provider serves, with repetitions.
-pub(super) fn served(provider: &Provider, prices: &Prices) -> impl Iterator<Item = String> {
-    let priced = prices.iter().filter(|(name, ..)| *name == provider.name);
-    let priced = priced.map(|(_, model, _)| model.to_owned());
-    let known = provider.models.is_empty().then(|| Catalogue::builtin().models(provider.kind));
-    let known = known.into_iter().flatten().map(|model| model.id.to_owned());
-    provider.models.iter().cloned().chain(priced).chain(known)
+impl Provider {
+    /// What can be asked of it by name: what the file lists, what it prices, and what the catalogue
+    /// knows where the file lists nothing.
+    pub fn served(&self, prices: &Prices) -> BTreeSet<String> {
+        let priced = prices.iter().filter(|(name, ..)| *name == self.name);
+        let priced = priced.map(|(_, model, _)| model.to_owned());
+        let known = self.models.is_empty().then(|| Catalogue::builtin().models(self.kind));
+        let known = known.into_iter().flatten().map(|model| model.id.to_owned());
+        self.models.iter().cloned().chain(priced).chain(known).collect()
+    }
 }
 
 /// The names that mean something.
