@@ -44,6 +44,10 @@ impl Sizes {
 
     /// Learns from a reply.
     pub(super) fn observe(&self, target: &Target, account: &Arc<str>, tokens: u64) {
+        // A reply without any output says nothing about those that have some.
+        if tokens == 0 {
+            return;
+        }
         self.note(key(target, account), tokens);
         self.note(key(target, &Arc::from("")), tokens);
     }

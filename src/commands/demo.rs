@@ -179,7 +179,7 @@ fn samples() -> Vec<Sample> {
     let path = "/v1/chat/completions";
     let call = |label, key, body| Sample { label, key, path, body };
     let mut large = chat("Tell me everything you know.", false);
-    large["max_tokens"] = json!(512);
+    large["max_tokens"] = json!(150);
     vec![
         call("a question", 0, chat("What does a token cost?", false)),
         call("a streamed answer", 0, chat("Explain budgets in 30 words.", true)),

@@ -2,7 +2,7 @@
 //! the command line, so that all three say the same.
 
 use serde_json::{Map, Value, json};
-use tollgate_accounting::{Class, Metric, Standing};
+use tollgate_accounting::{Class, Metric, Standing, Timestamp};
 
 use super::error::amount;
 use crate::ledger::{CallId, Entry, KeyRow, Kind, Reader, ReportRow, StoreError};
@@ -80,7 +80,7 @@ fn attempt(reader: &Reader, entry: &Entry) -> Result<Value, StoreError> {
         "price": {
             "version": &*entry.card,
             "source": card.as_ref().map(|card| card.source.as_str()),
-            "effective_from": card.as_ref().map(|card| card.effective_from.to_string()),
+            "effective_from": card.as_ref().and_then(|card| since(card.effective_from)),
         },
         "lines": lines,
         "charged_usd": entry.charged.to_string(),
@@ -93,6 +93,11 @@ fn attempt(reader: &Reader, entry: &Entry) -> Result<Value, StoreError> {
         "total_ms": entry.total_us / 1000,
         "settled_at": entry.at.to_string(),
     }))
+}
+
+/// An instant; none where a price was never anything else.
+fn since(at: Timestamp) -> Option<String> {
+    (at.micros() > 0).then(|| at.to_string())
 }
 
 /// How one limit stands.

@@ -99,6 +99,11 @@ impl Ledger {
         })
     }
 
+    /// Waits until everything that happened before is committed.
+    pub fn flush(&self) -> Result<(), Refused> {
+        self.write(|_| Ok(()))
+    }
+
     fn write(
         &self,
         write: impl Fn(&rusqlite::Transaction<'_>) -> rusqlite::Result<()> + Send + 'static,

@@ -85,6 +85,8 @@ impl Ledger {
         }
         let writer = Writer::start(ledger.clone(), store.connection, durability, on_entry)
             .map_err(StoreError::from)?;
+        // What was recovered is on its rows before anyone can ask for it.
+        ledger.flush().map_err(|_| OpenError::Damaged("it takes no writes".to_owned()))?;
         Ok(Opened { ledger, recovered, writer, _lock: store.lock })
     }
 }
