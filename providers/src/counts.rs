@@ -77,6 +77,11 @@ impl Counts {
         self.report.odd = self.report.odd | odd;
     }
 
+    /// What was odd so far.
+    pub(crate) fn odd(&self) -> Odd {
+        self.report.odd
+    }
+
     /// The report of a usage block that was there.
     pub(crate) fn finish(mut self) -> UsageReport {
         if self.report.usage.is_empty() {

@@ -12,6 +12,7 @@
 //! - [`openai`], [`compatible`], [`demo`]: the providers, one folder each, listed by [`provider`].
 //! - [`catalogue`]: models, limits and price history as data.
 
+pub mod anthropic;
 pub mod catalogue;
 pub mod compatible;
 mod counts;
@@ -24,6 +25,7 @@ pub mod openai;
 mod redact;
 mod registry;
 pub mod sse;
+mod stream;
 pub mod unified;
 
 pub use dialect::{Dialect, EncodeOptions, StreamEncoder};

@@ -1,6 +1,7 @@
 //! Every provider by the name a configuration gives it. Adding one adds its folder and a line here.
 
 use crate::Provider;
+use crate::anthropic;
 use crate::compatible;
 use crate::demo;
 use crate::openai;
@@ -16,6 +17,6 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
 }
 
 fn all() -> impl Iterator<Item = &'static dyn Provider> {
-    let listed: [&'static dyn Provider; 2] = [&openai::OPENAI, &demo::DEMO];
+    let listed: [&'static dyn Provider; 3] = [&openai::OPENAI, &anthropic::ANTHROPIC, &demo::DEMO];
     listed.into_iter().chain(compatible::ALL.iter().map(|p| p as &dyn Provider))
 }

@@ -1,7 +1,7 @@
 //! Writes requests: by splicing where the client spoke this dialect, else from the hub's words.
 
-use super::Profile;
 use super::splice::Splice;
+use super::{Paths, Profile};
 use crate::dialect::Dialect;
 use crate::dialect::json::{Object, put_str};
 use crate::guard::outline;
@@ -21,7 +21,7 @@ pub(crate) fn chat(
     };
     let (body, refused) = restrict(profile, body)?;
     dropped.extend(refused);
-    Ok(encoded("/chat/completions", body, dropped))
+    Ok(encoded(path(profile, "/chat/completions", to.model), body, dropped))
 }
 
 /// A request for embeddings.
@@ -33,12 +33,35 @@ pub(crate) fn embeddings(
     let mut splice = Splice::new(&req.source);
     splice.set("model", req.source.spans.model.as_ref(), quoted(to.model));
     let (body, dropped) = restrict(profile, splice.finish())?;
-    Ok(encoded("/embeddings", body, dropped))
+    Ok(encoded(path(profile, "/embeddings", to.model), body, dropped))
 }
 
-fn encoded(path: &str, body: Vec<u8>, dropped: Vec<String>) -> Encoded {
+fn path(profile: &Profile, path: &str, model: &str) -> String {
+    match profile.paths {
+        Paths::Plain => path.to_owned(),
+        Paths::Deployments(version) => {
+            format!("/deployments/{}{path}?api-version={version}", escaped(model))
+        }
+    }
+}
+
+/// A name as one segment of a path.
+pub(crate) fn escaped(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                out.push(char::from(byte));
+            }
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+fn encoded(path: String, body: Vec<u8>, dropped: Vec<String>) -> Encoded {
     let headers = vec![("content-type", "application/json".to_owned())];
-    Encoded { method: "POST", path: path.to_owned(), headers, body, dropped }
+    Encoded { method: "POST", path, headers, body, dropped }
 }
 
 fn quoted(text: &str) -> Vec<u8> {
@@ -94,9 +117,15 @@ fn asking_for_usage(old: Option<&[u8]>) -> Vec<u8> {
     }
 }
 
-/// Leaves out what the provider would refuse to know. `null` is always left out with it.
+/// Leaves out what the provider would refuse to know, and names the rest as it does. `null` is left
+/// out with it.
 fn restrict(profile: &Profile, body: Vec<u8>) -> Result<(Vec<u8>, Vec<String>), BadRequest> {
     let Some(allowed) = profile.fields else { return Ok((body, Vec::new())) };
+    let named = |key: &str| -> Option<&str> {
+        let renamed =
+            profile.renames.iter().find(|(ours, _)| *ours == key).map_or(key, |(_, name)| *name);
+        allowed.iter().find(|name| **name == renamed).copied()
+    };
     let outline = outline(&body, usize::MAX, usize::MAX)?;
     let (mut out, mut dropped) = (Vec::with_capacity(body.len()), Vec::new());
     let mut object = Object::open(&mut out);
@@ -105,8 +134,8 @@ fn restrict(profile: &Profile, body: Vec<u8>) -> Result<(Vec<u8>, Vec<String>), 
         if value == "null" {
             continue;
         }
-        if !member.escaped && allowed.contains(&member.key) {
-            object.raw(member.key, value);
+        if let Some(name) = named(member.key).filter(|_| !member.escaped) {
+            object.raw(name, value);
         } else {
             dropped.push(member.key.to_owned());
         }

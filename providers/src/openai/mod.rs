@@ -11,13 +11,15 @@ mod write;
 use tollgate_accounting::Timestamp;
 
 use crate::dialect::Dialect;
+use crate::stream::Decoder;
 use crate::unified::{
     Auth, BadRequest, Capability, ChatRequest, EmbeddingsReply, EmbeddingsRequest, Encoded,
     Failure, HeaderLookup, Provider, ProviderError, Reply, StreamDecoder, Target,
 };
 
-use classify::classify;
-use stream::Decoder;
+pub(crate) use classify::classify;
+pub(crate) use classify::told;
+use stream::Reader;
 
 /// OpenAI itself.
 pub static OPENAI: OpenAi = OpenAi::new(&Profile {
@@ -34,9 +36,20 @@ pub(crate) const STANDARD: Profile = Profile {
     cap_field: "max_completion_tokens",
     stream_options: true,
     fields: None,
+    renames: &[],
     embeddings: true,
     reasoning_outside: false,
+    paths: Paths::Plain,
 };
+
+/// Where the model stands in a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paths {
+    /// In the body.
+    Plain,
+    /// In the path, as a deployment's name, with this version of the API as a query.
+    Deployments(&'static str),
+}
 
 /// What differs between the providers of this wire, as data.
 #[derive(Debug)]
@@ -54,10 +67,14 @@ pub struct Profile {
     pub stream_options: bool,
     /// The request fields it accepts, where it refuses any other. Others are dropped, and said so.
     pub fields: Option<&'static [&'static str]>,
+    /// The request fields it calls otherwise: OpenAI's name, its own.
+    pub renames: &'static [(&'static str, &'static str)],
     /// Whether it embeds.
     pub embeddings: bool,
     /// Whether it reports reasoning tokens beside `completion_tokens` instead of within.
     pub reasoning_outside: bool,
+    /// Where the model stands.
+    pub paths: Paths,
 }
 
 /// A provider of OpenAI's wire.
@@ -118,7 +135,7 @@ impl Provider for OpenAi {
     }
 
     fn decoder(&self, frame_cap: usize) -> Box<dyn StreamDecoder> {
-        Box::new(Decoder::new(self.profile, frame_cap))
+        Box::new(Decoder::new(Reader::new(self.profile), frame_cap))
     }
 
     fn classify(

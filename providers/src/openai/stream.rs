@@ -1,6 +1,5 @@
 //! Reads streams of this wire: each frame is scanned for what must be known, and kept as it came.
 
-use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
@@ -8,25 +7,12 @@ use smallvec::SmallVec;
 use super::reply::told;
 use super::{Profile, usage};
 use crate::dialect::openai_chat::{WireContent, finish_reason};
-use crate::sse::{Framer, RawFrame};
-use crate::unified::{
-    Block, ErrorKind, Event, Events, Frame, FrameKind, Part, ProviderError, StreamDecoder, Text,
-    UsageReport,
-};
+use crate::stream::{FrameReader, Read};
+use crate::unified::{Block, Event, Events, FrameKind, Part, Text, UsageReport};
 
-/// Reads one stream.
-pub(crate) struct Decoder {
+/// Reads the frames of one stream, and remembers what it learnt.
+pub(crate) struct Reader {
     profile: &'static Profile,
-    framer: Framer,
-    /// The frame whose events were given last: they borrow from it.
-    current: RawFrame,
-    state: State,
-    end: End,
-}
-
-/// What was learnt from the frames so far.
-#[derive(Default)]
-struct State {
     started: bool,
     /// The choices that grew and those that ended, one bit each.
     begun: u128,
@@ -34,18 +20,6 @@ struct State {
     /// The tool calls that have begun, by choice and index.
     calls: SmallVec<[(u32, u32); 4]>,
     usage: UsageReport,
-    failed: bool,
-}
-
-/// How far the end is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// More bytes may come.
-    Open,
-    /// No more will, but what is pending is still to be read.
-    Closed,
-    /// Everything was given that there is.
-    Over,
 }
 
 #[derive(Deserialize)]
@@ -123,123 +97,48 @@ struct FunctionDelta<'a> {
     arguments: Option<crate::dialect::openai_chat::Arguments<'a>>,
 }
 
-impl Decoder {
-    pub(crate) fn new(profile: &'static Profile, frame_cap: usize) -> Self {
-        Decoder {
+impl Reader {
+    pub(crate) fn new(profile: &'static Profile) -> Self {
+        Reader {
             profile,
-            framer: Framer::new(frame_cap),
-            current: RawFrame::default(),
-            state: State::default(),
-            end: End::Open,
+            started: false,
+            begun: 0,
+            finished: 0,
+            calls: SmallVec::new(),
+            usage: UsageReport::default(),
         }
-    }
-
-    /// The next frame's bytes, or the last ones that no blank line ended.
-    fn advance(&mut self) -> Result<bool, ProviderError> {
-        let frame = match self.framer.next_frame() {
-            Ok(Some(frame)) => Some(frame),
-            Ok(None) if self.end == End::Closed => self.framer.rest(),
-            Ok(None) => None,
-            Err(too_large) => {
-                self.end = End::Over;
-                self.state.failed = true;
-                let message =
-                    format!("a frame of the stream is larger than {} bytes", too_large.cap);
-                return Err(ProviderError::new(ErrorKind::TooLarge, message));
-            }
-        };
-        let found = frame.is_some();
-        self.current = frame.unwrap_or_default();
-        Ok(found)
     }
 }
 
-/// Called once, when all is read: the end mark where only that was missing, or what is wrong.
-fn verdict<'f>(state: &mut State, end: &mut End) -> Result<Option<Frame<'f>>, ProviderError> {
-    *end = End::Over;
-    if state.begun != 0 && state.begun & !state.finished == 0 {
-        let raw = Bytes::from_static(b"data: [DONE]\n\n");
-        return Ok(Some(Frame { raw, kind: FrameKind::End, events: end_event() }));
-    }
-    state.failed = true;
-    Err(ProviderError::new(ErrorKind::Truncated, "the stream stopped before its end"))
-}
+impl FrameReader for Reader {
+    const END_MARK: &'static [u8] = b"data: [DONE]\n\n";
 
-fn end_event<'f>() -> Events<'f> {
-    let mut events = Events::new();
-    events.push(Event::End);
-    events
-}
-
-impl StreamDecoder for Decoder {
-    fn push(&mut self, chunk: Bytes) {
-        if self.end == End::Open {
-            self.framer.push(chunk);
-        }
-    }
-
-    fn finish(&mut self) {
-        if self.end == End::Open {
-            self.end = End::Closed;
-        }
-    }
-
-    fn next(&mut self) -> Result<Option<Frame<'_>>, ProviderError> {
-        if self.end == End::Over {
-            return Ok(None);
-        }
-        if !self.advance()? {
-            return match self.end {
-                End::Closed => verdict(&mut self.state, &mut self.end),
-                End::Open | End::Over => Ok(None),
-            };
-        }
-        let raw = self.current.raw.clone();
-        let data = self.current.data().map(<[u8]>::trim_ascii_start);
-        let Some(data) = data.filter(|data| !data.is_empty()) else {
-            return Ok(Some(Frame { raw, kind: FrameKind::Comment, events: Events::new() }));
-        };
+    fn read<'f>(
+        &mut self,
+        _: Option<&'f [u8]>,
+        data: &'f [u8],
+    ) -> Result<Read<'f>, serde_json::Error> {
         if data.starts_with(b"[DONE]") {
-            self.end = End::Over;
-            return Ok(Some(Frame { raw, kind: FrameKind::End, events: end_event() }));
+            return Ok(Read::end());
         }
-        let chunk: Chunk<'_> = match serde_json::from_slice(data) {
-            Ok(chunk) => chunk,
-            // What no blank line ended and cannot be read was cut off.
-            Err(_) if self.end == End::Closed => {
-                return verdict(&mut self.state, &mut self.end);
-            }
-            Err(e) => {
-                self.end = End::Over;
-                self.state.failed = true;
-                let message = format!("a frame of the stream cannot be read: {e}");
-                return Err(ProviderError::new(ErrorKind::Malformed, message));
-            }
-        };
-        let (kind, events) = self.state.read(self.profile, chunk);
-        if kind == FrameKind::Error {
-            self.end = End::Over;
-        }
-        Ok(Some(Frame { raw, kind, events }))
+        serde_json::from_slice(data).map(|chunk| self.chunk(chunk))
     }
 
     fn usage(&self) -> &UsageReport {
-        &self.state.usage
+        &self.usage
     }
 
-    fn ended(&self) -> bool {
-        self.end == End::Over && !self.state.failed
+    fn is_whole(&self) -> bool {
+        self.begun != 0 && self.begun & !self.finished == 0
     }
 }
 
-impl State {
-    fn read<'f>(&mut self, profile: &Profile, chunk: Chunk<'f>) -> (FrameKind, Events<'f>) {
-        let mut events = Events::new();
+impl Reader {
+    fn chunk<'f>(&mut self, chunk: Chunk<'f>) -> Read<'f> {
         if let Some(error) = chunk.error.and_then(told) {
-            self.failed = true;
-            events.push(Event::Error(error));
-            return (FrameKind::Error, events);
+            return Read::error(error);
         }
+        let mut events = Events::new();
         let choices = chunk.choices.unwrap_or_default();
         let id = chunk.id.filter(|id| !id.is_empty());
         // Azure's first chunk speaks of filters only and has no id yet.
@@ -258,11 +157,12 @@ impl State {
             self.choice(position, choice, &mut events);
         }
         if let Some(raw) = usage {
-            let report = usage::read(profile, raw.get());
+            let report = usage::read(self.profile, raw.get());
             self.usage.merge(&report);
             events.push(Event::Usage(report));
         }
-        (if usage_only { FrameKind::UsageOnly } else { FrameKind::Content }, events)
+        let kind = if usage_only { FrameKind::UsageOnly } else { FrameKind::Content };
+        Read { kind, events }
     }
 
     fn choice<'f>(&mut self, position: usize, wire: ChunkChoice<'f>, events: &mut Events<'f>) {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::BitOr;
 
-use tollgate_accounting::{Money, Usage};
+use tollgate_accounting::{Class, Money, Usage};
 
 /// No reply uses more tokens than this; a larger report is a defect, not a count.
 pub const MAX_COUNT: u64 = 1 << 32;
@@ -21,21 +21,54 @@ pub struct UsageReport {
 }
 
 impl UsageReport {
-    /// Adds a later report of the same reply: per class the larger count, since reports are cumulative.
+    /// Adds a later report of the same reply. Reports are cumulative, so of each side the one with the
+    /// larger total stands, and of equal ones the more detailed; classes of two reports are never
+    /// mixed, because a later one may tell apart what an earlier one held together.
     pub fn merge(&mut self, later: &UsageReport) {
+        self.odd = self.odd | later.odd;
         self.cost = self.cost.max(later.cost);
-        if later.usage.is_empty() {
-            self.odd = self.odd | later.odd;
-            return;
+        let input = self.side(later, Class::is_input, Usage::input_total);
+        let output = self.side(later, Class::is_output, Usage::output_total);
+        let mut merged = Usage::new();
+        for (class, count) in input.iter().chain(output.iter()) {
+            merged.set(class, count);
         }
-        let decreased = later
-            .usage
-            .iter()
-            .any(|(class, count)| self.usage.get(class).is_some_and(|before| count < before));
-        let odd = if decreased { Odd::DECREASED } else { Odd::NONE };
-        self.usage.merge_max(&later.usage);
-        self.odd = self.odd | later.odd | odd;
+        let searches = [&self.usage, &later.usage].map(|u| u.get(Class::WebSearch));
+        if let Some(most) = searches.into_iter().flatten().max() {
+            merged.set(Class::WebSearch, most);
+        }
+        self.usage = merged;
     }
+
+    fn side(
+        &mut self,
+        later: &UsageReport,
+        is: fn(Class) -> bool,
+        total: fn(&Usage) -> Option<u64>,
+    ) -> Usage {
+        let (before, after) = (one_side(&self.usage, is), one_side(&later.usage, is));
+        match (total(&before), total(&after)) {
+            (_, None) => before,
+            (None, Some(_)) => after,
+            (Some(b), Some(a)) if a > b => after,
+            (Some(b), Some(a)) if a == b && after.iter().count() >= before.iter().count() => after,
+            (Some(b), Some(a)) => {
+                // A report that leaves classes out is partial, not smaller.
+                let whole = before.iter().all(|(class, _)| after.get(class).is_some());
+                if a < b && whole {
+                    self.odd = self.odd | Odd::DECREASED;
+                }
+                before
+            }
+        }
+    }
+}
+
+fn one_side(usage: &Usage, is: fn(Class) -> bool) -> Usage {
+    usage
+        .iter()
+        .filter(|(class, _)| is(*class))
+        .fold(Usage::new(), |u, (class, n)| u.with(class, n))
 }
 
 /// A set of oddities in a usage report. An odd report is still used as far as it is believable; the
@@ -96,8 +129,6 @@ impl fmt::Debug for Odd {
 
 #[cfg(test)]
 mod tests {
-    use tollgate_accounting::Class;
-
     use super::*;
 
     #[test]
@@ -111,6 +142,18 @@ mod tests {
         });
         assert_eq!(seen.usage.get(Class::Output), Some(9));
         assert_eq!(seen.odd.names().collect::<Vec<_>>(), ["decreased"]);
+    }
+
+    #[test]
+    fn a_later_report_that_tells_more_apart_is_taken_whole() {
+        let report = |usage| UsageReport { usage, ..UsageReport::default() };
+        let mut seen = report(Usage::new().with(Class::Output, 8));
+        let told = Usage::new().with(Class::Output, 5).with(Class::Reasoning, 5);
+        seen.merge(&report(told));
+        assert_eq!((seen.usage, seen.odd), (told, Odd::NONE));
+        seen.merge(&report(Usage::new().with(Class::Input, 3)));
+        assert_eq!(seen.usage, told.with(Class::Input, 3));
+        assert!(seen.odd.is_none());
     }
 
     #[test]

@@ -249,7 +249,9 @@ fn fault(field: &str, index: usize, why: &str) -> BadRequest {
 fn tool(raw: &RawValue) -> Result<Tool<'_>, String> {
     let tool: WireTool<'_> =
         serde_json::from_str(raw.get()).map_err(|e| crate::dialect::fields::says(&e))?;
-    let kind = tool.kind.ok_or("has no `type`")?;
+    // Some clients leave out the type of a function.
+    let kind = tool.kind.or(tool.function.is_some().then(|| "function".into()));
+    let kind = kind.ok_or("has no `type`")?;
     match (kind.as_str(), tool.function) {
         ("function", Some(function)) => Ok(function.into_tool(tool.cache_control)),
         ("function", None) => Err("is of type `function` but has no `function`".into()),

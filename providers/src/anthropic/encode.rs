@@ -1,0 +1,442 @@
+//! Writes requests from the hub's words.
+//!
+//! The rule: what would change the meaning of the answer and has no place here is refused, naming the
+//! field; what only tunes it, or only adds to what comes back, is left out and said so.
+
+use serde_json::value::RawValue;
+
+use super::{OLD_VERSION, VERSION};
+use crate::catalogue::Catalogue;
+use crate::dialect::json::{Object, array, put_str};
+use crate::unified::{
+    BadRequest, Block, ChatRequest, Encoded, Media, Message, ReasoningEffort, ResponseFormat, Role,
+    Target, Text, Tool, ToolChoice,
+};
+
+/// The cap where nobody gave one: it is mandatory here.
+const DEFAULT_CAP: u64 = 4_096;
+/// The least tokens of thinking that can be asked for.
+const LEAST_THINKING: u64 = 1_024;
+
+/// Writes a chat request.
+pub(super) fn chat(req: &ChatRequest<'_>, to: &Target<'_>) -> Result<Encoded, BadRequest> {
+    refuse(req)?;
+    let mut writer = Writer { req, to, dropped: Vec::new(), version: VERSION };
+    let mut body = Vec::with_capacity(req.source.body.len() + 256);
+    let mut top = Object::open(&mut body);
+    writer.top(&mut top)?;
+    top.close();
+    let headers = vec![
+        ("content-type", "application/json".to_owned()),
+        ("anthropic-version", writer.version.to_owned()),
+    ];
+    Ok(Encoded {
+        method: "POST",
+        path: "/messages".to_owned(),
+        headers,
+        body,
+        dropped: writer.dropped,
+    })
+}
+
+fn refuse(req: &ChatRequest<'_>) -> Result<(), BadRequest> {
+    if req.n > 1 {
+        return Err(BadRequest::field("n", "`n` must be 1 for this provider"));
+    }
+    if let Some(i) = req.tools.iter().position(|t| matches!(t, Tool::Other { .. })) {
+        let param = format!("tools[{i}]");
+        let message = format!("`{param}` is of a kind that this provider does not have");
+        return Err(BadRequest::field(param, message));
+    }
+    if matches!(req.tool_choice, Some(ToolChoice::Other(_))) {
+        let message = "`tool_choice` is of a kind that this provider does not have";
+        return Err(BadRequest::field("tool_choice", message));
+    }
+    if matches!(req.response_format, ResponseFormat::Other(_)) {
+        let message = "`response_format` is of a kind that this provider does not have";
+        return Err(BadRequest::field("response_format", message));
+    }
+    Ok(())
+}
+
+struct Writer<'r, 'a, 't> {
+    req: &'r ChatRequest<'a>,
+    to: &'r Target<'t>,
+    dropped: Vec<String>,
+    version: &'static str,
+}
+
+impl Writer<'_, '_, '_> {
+    fn drop(&mut self, what: &str) {
+        if !self.dropped.iter().any(|d| d == what) {
+            self.dropped.push(what.to_owned());
+        }
+    }
+
+    fn top(&mut self, top: &mut Object<'_>) -> Result<(), BadRequest> {
+        let (req, to) = (self.req, self.to);
+        let known = Catalogue::builtin().model("anthropic", to.model);
+        let cap = to.max_output_tokens.or(req.max_output_tokens);
+        let cap = cap.or(known.and_then(|m| m.max_output_tokens)).unwrap_or(DEFAULT_CAP);
+        top.str("model", to.model);
+        top.num("max_tokens", cap);
+        self.system(top)?;
+        self.messages(top.key("messages"))?;
+        self.tools(top);
+        let forced = matches!(req.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)));
+        let takes_temperature = known.and_then(|m| m.temperature) == Some(true);
+        let thinks = self.thinking(top, cap, forced, !takes_temperature);
+        self.sampling(top, takes_temperature && !thinks);
+        if !req.stop.is_empty() {
+            array(top.key("stop_sequences"), &req.stop, |out, stop| put_str(out, stop));
+        }
+        if to.stream {
+            top.raw("stream", "true");
+        }
+        if let Some(user) = &req.user {
+            let mut metadata = top.object("metadata");
+            metadata.str("user_id", user);
+            metadata.close();
+        }
+        match req.service_tier.as_deref() {
+            None => {}
+            Some("auto") => {
+                top.str("service_tier", "auto");
+            }
+            Some("default") => {
+                top.str("service_tier", "standard_only");
+            }
+            Some(_) => self.drop("service_tier"),
+        }
+        for (there, name) in [
+            (req.logprobs, "logprobs"),
+            (req.top_logprobs.is_some(), "top_logprobs"),
+            (req.metadata.is_some(), "metadata"),
+        ] {
+            if there {
+                self.drop(name);
+            }
+        }
+        for (name, _) in &req.rest {
+            self.drop(name);
+        }
+        Ok(())
+    }
+
+    /// Newer models refuse sampling parameters, and the newer version of the wire does for all. Models
+    /// known to take them are asked in the older version, where that loses nothing.
+    fn sampling(&mut self, top: &mut Object<'_>, takes: bool) {
+        for (name, number) in self.req.sampling.set() {
+            match name {
+                "temperature" | "top_p" | "top_k" if takes => {
+                    self.version = OLD_VERSION;
+                    // The scale ends at 1 here.
+                    let high = name == "temperature"
+                        && number.as_str().parse::<f64>().is_ok_and(|t| t > 1.0);
+                    top.raw(name, if high { "1" } else { number.as_str() });
+                    if high {
+                        self.drop("temperature above 1");
+                    }
+                }
+                _ => self.drop(name),
+            }
+        }
+    }
+
+    /// Writes how to think; says whether it will.
+    fn thinking(&mut self, top: &mut Object<'_>, cap: u64, forced: bool, adaptive: bool) -> bool {
+        let schema = match &self.req.response_format {
+            ResponseFormat::JsonSchema { schema: Some(schema), .. } => Some(*schema),
+            _ => None,
+        };
+        let (budget, effort) = match &self.req.reasoning_effort {
+            None | Some(ReasoningEffort::Off) => (None, None),
+            Some(ReasoningEffort::Adaptive) => (Some(0), None),
+            Some(ReasoningEffort::Budget(tokens)) => (Some(*tokens), None),
+            Some(ReasoningEffort::Level(level)) => match level.as_str() {
+                "none" => (None, None),
+                "minimal" | "low" => (Some(2_048), Some("low")),
+                "medium" => (Some(8_192), Some("medium")),
+                "high" => (Some(16_384), Some("high")),
+                "xhigh" | "max" => (Some(32_768), Some("max")),
+                _ => {
+                    self.drop("reasoning_effort");
+                    (None, None)
+                }
+            },
+        };
+        let effort = effort.filter(|_| adaptive);
+        if schema.is_some() || effort.is_some() {
+            let mut config = top.object("output_config");
+            if let Some(effort) = effort {
+                config.str("effort", effort);
+            }
+            if let Some(schema) = schema {
+                let mut format = config.object("format");
+                format.str("type", "json_schema").raw("schema", schema.get());
+                format.close();
+            }
+            config.close();
+        }
+        let Some(budget) = budget else { return false };
+        // A choice of tool that is forced rules thinking out, and thinking must leave room to answer.
+        let budget = budget.max(LEAST_THINKING).min(cap.saturating_sub(1));
+        if forced || (!adaptive && budget < LEAST_THINKING) {
+            self.drop("reasoning_effort");
+            return false;
+        }
+        let mut thinking = top.object("thinking");
+        if adaptive {
+            thinking.str("type", "adaptive");
+        } else {
+            thinking.str("type", "enabled").num("budget_tokens", budget);
+        }
+        thinking.close();
+        true
+    }
+
+    /// System prompts stand apart here, wherever they stood in the conversation.
+    fn system(&mut self, top: &mut Object<'_>) -> Result<(), BadRequest> {
+        let mut texts: Vec<(&str, Option<&RawValue>)> = Vec::new();
+        for (i, message) in self.req.messages.iter().enumerate() {
+            if !matches!(message.role, Role::System | Role::Developer) {
+                continue;
+            }
+            for block in &message.blocks {
+                let Block::Text { text, cache } = block else {
+                    return Err(refused(i, "something that is no text in a system prompt"));
+                };
+                if !text.is_empty() {
+                    texts.push((text, *cache));
+                }
+            }
+        }
+        // There is no mode for it here; being told is what is left.
+        match &self.req.response_format {
+            ResponseFormat::JsonObject | ResponseFormat::JsonSchema { schema: None, .. } => {
+                texts.push(("Answer with one JSON object and nothing else.", None));
+            }
+            _ => {}
+        }
+        if !texts.is_empty() {
+            array(top.key("system"), texts, |out, (text, cache)| write_text(out, text, cache));
+        }
+        Ok(())
+    }
+
+    /// Messages of one role in a row are one message here: results of tools are the user's.
+    fn messages(&mut self, out: &mut Vec<u8>) -> Result<(), BadRequest> {
+        let mut open: Option<&str> = None;
+        out.push(b'[');
+        for (i, message) in self.req.messages.iter().enumerate() {
+            let role = match message.role {
+                Role::System | Role::Developer => continue,
+                Role::Assistant => "assistant",
+                Role::User | Role::Tool => "user",
+            };
+            let mut blocks = Vec::new();
+            self.blocks(&mut blocks, i, message)?;
+            if blocks.is_empty() {
+                continue;
+            }
+            if open == Some(role) {
+                out.push(b',');
+            } else {
+                if open.is_some() {
+                    out.extend_from_slice(b"]},");
+                }
+                out.extend_from_slice(b"{\"role\":");
+                put_str(out, role);
+                out.extend_from_slice(b",\"content\":[");
+                open = Some(role);
+            }
+            out.extend_from_slice(&blocks);
+        }
+        out.extend_from_slice(if open.is_some() { b"]}]" } else { b"]" });
+        Ok(())
+    }
+
+    fn blocks(
+        &mut self,
+        out: &mut Vec<u8>,
+        i: usize,
+        message: &Message<'_>,
+    ) -> Result<(), BadRequest> {
+        if message.name.is_some() && message.role != Role::Tool {
+            self.drop("messages.name");
+        }
+        for block in &message.blocks {
+            let before = out.len();
+            if before > 0 {
+                out.push(b',');
+            }
+            if !self.block(out, i, block)? {
+                out.truncate(before);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a block; says whether there was anything to write.
+    fn block(
+        &mut self,
+        out: &mut Vec<u8>,
+        i: usize,
+        block: &Block<'_>,
+    ) -> Result<bool, BadRequest> {
+        match block {
+            // Empty text is refused here.
+            Block::Text { text, .. } | Block::Refusal { text } if text.is_empty() => {
+                return Ok(false);
+            }
+            Block::Text { text, cache } => write_text(out, text, *cache),
+            Block::Refusal { text } => write_text(out, text, None),
+            Block::Image { media, .. } => write_media(out, "image", media, None),
+            Block::File { media, name } => {
+                if let Media::Base64 { media_type, .. } = media
+                    && *media_type != "application/pdf"
+                {
+                    return Err(refused(i, "a document that is no PDF"));
+                }
+                write_media(out, "document", media, name.as_ref());
+            }
+            Block::Audio { .. } => return Err(refused(i, "sound")),
+            Block::ToolCall { id, name, arguments } => {
+                let input = input(arguments).ok_or_else(|| {
+                    let param = format!("messages[{i}].tool_calls");
+                    let message = format!("`{param}` holds arguments that are no JSON object");
+                    BadRequest::field(param, message)
+                })?;
+                let mut object = Object::open(out);
+                object.str("type", "tool_use").str("id", id).str("name", name).raw("input", input);
+                object.close();
+            }
+            Block::ToolResult { id, content, is_error } => {
+                let mut inner = Vec::new();
+                for block in content {
+                    let before = inner.len();
+                    if before > 0 {
+                        inner.push(b',');
+                    }
+                    if matches!(block, Block::ToolResult { .. })
+                        || !self.block(&mut inner, i, block)?
+                    {
+                        inner.truncate(before);
+                    }
+                }
+                let mut object = Object::open(out);
+                object.str("type", "tool_result").str("tool_use_id", id);
+                let content = object.key("content");
+                content.push(b'[');
+                content.extend_from_slice(&inner);
+                content.push(b']');
+                if *is_error {
+                    object.raw("is_error", "true");
+                }
+                object.close();
+            }
+            Block::Thinking { text, signature: Some(signature) } => {
+                let mut object = Object::open(out);
+                object.str("type", "thinking").str("thinking", text).str("signature", signature);
+                object.close();
+            }
+            Block::Thinking { signature: None, .. } => {
+                self.drop("messages.reasoning_content");
+                return Ok(false);
+            }
+            Block::RedactedThinking { data } => {
+                let mut object = Object::open(out);
+                object.str("type", "redacted_thinking").str("data", data);
+                object.close();
+            }
+            Block::Other { kind, .. } => return Err(refused(i, &format!("a `{kind}` part"))),
+        }
+        Ok(true)
+    }
+
+    fn tools(&mut self, top: &mut Object<'_>) {
+        let req = self.req;
+        if req.tools.is_empty() {
+            return;
+        }
+        array(top.key("tools"), &req.tools, |out, tool| {
+            let Tool::Function { name, description, parameters, strict, cache } = tool else {
+                return;
+            };
+            let mut object = Object::open(out);
+            object.str("name", name);
+            if let Some(description) = description {
+                object.str("description", description);
+            }
+            let none = "{\"type\":\"object\",\"properties\":{}}";
+            object.raw("input_schema", parameters.map_or(none, RawValue::get));
+            if *strict == Some(true) {
+                object.raw("strict", "true");
+            }
+            if let Some(cache) = cache {
+                object.raw("cache_control", cache.get());
+            }
+            object.close();
+        });
+        let alone = req.parallel_tool_calls == Some(false);
+        let (kind, name) = match &req.tool_choice {
+            None if !alone => return,
+            None | Some(ToolChoice::Auto | ToolChoice::Other(_)) => ("auto", None),
+            Some(ToolChoice::None) => ("none", None),
+            Some(ToolChoice::Required) => ("any", None),
+            Some(ToolChoice::Named(name)) => ("tool", Some(name)),
+        };
+        let mut choice = top.object("tool_choice");
+        choice.str("type", kind);
+        if let Some(name) = name {
+            choice.str("name", name);
+        }
+        if alone && kind != "none" {
+            choice.raw("disable_parallel_tool_use", "true");
+        }
+        choice.close();
+    }
+}
+
+fn refused(i: usize, what: &str) -> BadRequest {
+    let param = format!("messages[{i}].content");
+    let message = format!("`{param}` holds {what}, which this provider cannot be sent");
+    BadRequest::field(param, message)
+}
+
+/// Arguments as the object they must be here; none at all are an empty one.
+fn input<'a>(arguments: &'a Text<'_>) -> Option<&'a str> {
+    let text = arguments.trim();
+    if text.is_empty() {
+        return Some("{}");
+    }
+    let object = text.starts_with('{') && serde_json::from_str::<&RawValue>(text).is_ok();
+    object.then_some(text)
+}
+
+fn write_text(out: &mut Vec<u8>, text: &str, cache: Option<&RawValue>) {
+    let mut object = Object::open(out);
+    object.str("type", "text").str("text", text);
+    if let Some(cache) = cache {
+        object.raw("cache_control", cache.get());
+    }
+    object.close();
+}
+
+fn write_media(out: &mut Vec<u8>, kind: &str, media: &Media<'_>, title: Option<&Text<'_>>) {
+    let mut object = Object::open(out);
+    object.str("type", kind);
+    let mut source = object.object("source");
+    match media {
+        Media::Url(url) => source.str("type", "url").str("url", url),
+        Media::Base64 { media_type, data } => {
+            source.str("type", "base64").str("media_type", media_type).str("data", data)
+        }
+        Media::Id(id) => source.str("type", "file").str("file_id", id),
+    };
+    source.close();
+    if let Some(title) = title {
+        object.str("title", title);
+    }
+    object.close();
+}

@@ -1,0 +1,375 @@
+//! Real traffic of real providers: every line decodes, usage is what the provider wrote, a stream
+//! reads the same however its bytes are split, and what we send is what was sent.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on is a test that failed")]
+
+mod support;
+
+use serde_json::Value;
+use support::{Line, Read, lines, read_stream, splits};
+use tollgate_accounting::{Class, Usage};
+use tollgate_providers::{
+    Block, Bounds, Dialect, EncodeOptions, Odd, Provider, Reply, Target, provider,
+};
+
+/// File, provider, what its chat paths hold, the client dialect of its requests.
+const WIRES: [(&str, &str, &str, Dialect); 10] = [
+    ("openai", "openai", "/chat/completions", Dialect::OpenAiChat),
+    ("azure", "azure", "/chat/completions", Dialect::OpenAiChat),
+    ("groq", "groq", "/chat/completions", Dialect::OpenAiChat),
+    ("mistral", "mistral", "/chat/completions", Dialect::OpenAiChat),
+    ("deepseek", "deepseek", "/chat/completions", Dialect::OpenAiChat),
+    ("openrouter", "openrouter", "/chat/completions", Dialect::OpenAiChat),
+    ("ollama", "ollama", "/chat/completions", Dialect::OpenAiChat),
+    ("cerebras", "cerebras", "/chat/completions", Dialect::OpenAiChat),
+    ("perplexity", "perplexity", "/chat/completions", Dialect::OpenAiChat),
+    ("anthropic", "anthropic", "/v1/messages", Dialect::AnthropicMessages),
+];
+
+const OPTIONS: EncodeOptions<'static> =
+    EncodeOptions { id: "id", model: "model", created: 1, include_usage: true };
+
+/// Whether a success tells an error, by the raw JSON.
+fn tells_error(line: &Line) -> bool {
+    let data = line.body.lines().map(|l| l.strip_prefix("data:").unwrap_or(l));
+    let frames = data.filter_map(|d| serde_json::from_str::<Value>(d.trim()).ok());
+    frames
+        .chain(serde_json::from_str(&line.body))
+        .any(|v| v.get("error").is_some_and(|e| !e.is_null()))
+}
+
+/// Successes that tell no error.
+fn good(check: impl Fn(&'static dyn Provider, Dialect, &Line)) {
+    chats(|provider, dialect, line| {
+        if line.status == 200 && !tells_error(line) {
+            check(provider, dialect, line);
+        }
+    });
+}
+
+fn chats(check: impl Fn(&'static dyn Provider, Dialect, &Line)) {
+    for (file, kind, path, dialect) in WIRES {
+        let provider = provider(kind).unwrap();
+        let mut seen = 0;
+        for line in lines(file) {
+            let plain = line.path.split(['?', '#']).next().unwrap_or_default();
+            if plain.ends_with(path) {
+                check(provider, dialect, &line);
+                seen += 1;
+            }
+        }
+        assert!(seen > 0, "{file}");
+    }
+}
+
+/// What the raw JSON says was used, read without any of the code under test.
+fn written(dialect: Dialect, usages: &[Value]) -> Usage {
+    let last = |path: &[&str]| {
+        usages
+            .iter()
+            .filter_map(|u| path.iter().try_fold(u, |v, k| v.get(k)))
+            .filter_map(Value::as_u64)
+            .max()
+    };
+    let mut usage = Usage::new();
+    let mut set = |class, count: Option<u64>| {
+        if let Some(count) = count {
+            usage.set(class, count);
+        }
+    };
+    if dialect == Dialect::AnthropicMessages {
+        set(Class::Input, last(&["input_tokens"]));
+        set(Class::CacheRead, last(&["cache_read_input_tokens"]));
+        let long = last(&["cache_creation", "ephemeral_1h_input_tokens"]);
+        let all = last(&["cache_creation_input_tokens"]);
+        set(Class::CacheWriteLong, long);
+        set(Class::CacheWrite, all.map(|all| all - long.unwrap_or(0)));
+        let thinking = last(&["output_tokens_details", "thinking_tokens"]);
+        set(Class::Reasoning, thinking);
+        set(Class::Output, last(&["output_tokens"]).map(|all| all - thinking.unwrap_or(0)));
+        set(Class::WebSearch, last(&["server_tool_use", "web_search_requests"]));
+        return usage;
+    }
+    let input = |name| last(&["prompt_tokens_details", name]);
+    let output = |name| last(&["completion_tokens_details", name]);
+    let cached = input("cached_tokens").or(last(&["prompt_cache_hit_tokens"]));
+    let reasoning = output("reasoning_tokens").or(last(&["reasoning_tokens"]));
+    let parts = [cached, input("cache_write_tokens"), input("audio_tokens"), input("image_tokens")];
+    let classes = [Class::CacheRead, Class::CacheWrite, Class::AudioInput, Class::ImageInput];
+    classes.into_iter().zip(parts).for_each(|(class, count)| set(class, count));
+    let held: u64 = parts.iter().flatten().sum();
+    set(Class::Input, last(&["prompt_tokens"]).and_then(|all| all.checked_sub(held)));
+    let parts = [reasoning, output("audio_tokens"), output("image_tokens")];
+    let classes = [Class::Reasoning, Class::AudioOutput, Class::ImageOutput];
+    classes.into_iter().zip(parts).for_each(|(class, count)| set(class, count));
+    let held: u64 = parts.iter().flatten().sum();
+    set(Class::Output, last(&["completion_tokens"]).map(|all| all - held));
+    usage
+}
+
+/// Every usage object in a body, whole or streamed, read by looking for the word.
+fn usages(line: &Line) -> Vec<Value> {
+    let from = |v: &Value| {
+        [v.get("usage"), v.pointer("/x_groq/usage"), v.pointer("/message/usage")]
+            .into_iter()
+            .flatten()
+            .filter(|u| u.is_object())
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    if !line.is_stream() {
+        return from(&serde_json::from_str(&line.body).unwrap());
+    }
+    let data = line.body.lines().filter_map(|l| l.strip_prefix("data:")).map(str::trim);
+    let frames: Vec<Value> = data.filter_map(|d| serde_json::from_str(d).ok()).collect();
+    let mut all: Vec<Value> = frames.iter().flat_map(from).collect();
+    // The output of a stream's beginning is a placeholder.
+    for u in &mut all {
+        if frames.first().and_then(|f| f.pointer("/message/usage")) == Some(u) {
+            u.as_object_mut().unwrap().remove("output_tokens");
+        }
+    }
+    all
+}
+
+#[test]
+fn usage_is_what_the_provider_wrote_class_by_class() {
+    let (whole, streamed) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+    let odd = std::cell::Cell::new(0);
+    good(|provider, dialect, line| {
+        let expected = written(dialect, &usages(line));
+        let found = if line.is_stream() {
+            streamed.set(streamed.get() + 1);
+            read_stream(provider, &[line.body.as_bytes()]).usage
+        } else {
+            whole.set(whole.get() + 1);
+            provider.decode_reply(line.body.as_bytes()).unwrap().usage
+        };
+        if expected.get(Class::Input).is_none() && found.odd.has(Odd::INCONSISTENT) {
+            // OpenRouter, for Gemini, counts what was read from the cache as written to it too.
+            let prompt = usages(line).last().and_then(|u| u["prompt_tokens"].as_u64());
+            assert_eq!(found.usage.input_total(), prompt, "{}", line.source);
+            odd.set(odd.get() + 1);
+            return;
+        }
+        assert_eq!(found.usage, expected, "{}", line.source);
+        assert!(found.odd.is_none(), "{:?} {}", found.odd, line.source);
+    });
+    assert_eq!(odd.get(), 1);
+    assert!(whole.get() > 200 && streamed.get() > 80, "{whole:?} {streamed:?}");
+}
+
+#[test]
+fn every_reply_that_failed_is_understood() {
+    let now = tollgate_accounting::Timestamp::from_micros(0);
+    chats(|provider, _, line| {
+        if line.status == 200 {
+            return;
+        }
+        let failure = provider.classify(line.status, &|_| None, line.body.as_bytes(), now);
+        assert_eq!(failure.status, line.status);
+        assert!(!failure.message.is_empty(), "{}", line.source);
+        assert!(!failure.message.contains("sk-proj"), "{}", line.source);
+    });
+}
+
+#[test]
+fn an_error_inside_a_success_is_an_error() {
+    let seen = std::cell::Cell::new(0);
+    chats(|provider, _, line| {
+        if line.status != 200 || !tells_error(line) {
+            return;
+        }
+        seen.set(seen.get() + 1);
+        let failed = if line.is_stream() {
+            let read = read_stream(provider, &[line.body.as_bytes()]);
+            !read.ended && read.error.is_some()
+        } else {
+            provider.decode_reply(line.body.as_bytes()).is_err()
+        };
+        assert!(failed, "{}", line.source);
+    });
+    assert!(seen.get() >= 2, "{seen:?}");
+}
+
+#[test]
+fn a_stream_reads_the_same_however_it_is_split() {
+    chats(|provider, _, line| {
+        if line.status != 200 || !line.is_stream() {
+            return;
+        }
+        let whole = read_stream(provider, &[line.body.as_bytes()]);
+        assert_eq!(whole.ended, !tells_error(line), "{}", line.source);
+        for pieces in splits(line.body.as_bytes()) {
+            let split = read_stream(provider, &pieces);
+            assert_eq!(
+                split,
+                whole,
+                "{} in {:?}",
+                line.source,
+                pieces.iter().map(|p| p.len()).collect::<Vec<_>>()
+            );
+        }
+    });
+}
+
+#[test]
+fn the_frames_of_a_stream_are_its_bytes() {
+    chats(|provider, _, line| {
+        if line.status == 200 && line.is_stream() {
+            let Read { raw, .. } = read_stream(provider, &[line.body.as_bytes()]);
+            let added = raw.len().saturating_sub(line.body.len());
+            assert!(
+                raw.starts_with(line.body.as_bytes()) || line.body.as_bytes().starts_with(&raw),
+                "{}",
+                line.source
+            );
+            assert!(added <= 2, "{added} {}", line.source);
+        }
+    });
+}
+
+#[test]
+fn a_stream_that_is_cut_before_its_last_choice_ends_is_reported() {
+    chats(|provider, _, line| {
+        if line.status != 200 || !line.is_stream() {
+            return;
+        }
+        let marks = ["\"finish_reason\":\"", "\"finish_reason\": \"", "\"stop_reason\":\""];
+        let Some(end) = marks.iter().filter_map(|m| line.body.find(m)).min() else { return };
+        let cut = line.body[..end].rfind("\n\n").unwrap_or(0);
+        let read = read_stream(provider, &[&line.body.as_bytes()[..cut]]);
+        assert!(!read.ended, "{}", line.source);
+        assert_eq!(read.error.as_deref(), Some("truncated"), "{}", line.source);
+    });
+}
+
+#[test]
+fn a_request_of_the_same_dialect_is_sent_byte_for_byte() {
+    let checked = std::cell::Cell::new(0);
+    chats(|provider, dialect, line| {
+        let Some(body) = line.request.as_deref().filter(|_| dialect == provider.dialect()) else {
+            return;
+        };
+        let Ok(req) = dialect.decode_chat(body.as_bytes(), &Bounds::default()) else { return };
+        let to = Target {
+            model: &req.model,
+            max_output_tokens: req.max_output_tokens,
+            stream: req.stream,
+        };
+        let sent = provider.encode_chat(&req, &to).unwrap();
+        let sent = String::from_utf8(sent.body).unwrap();
+        if provider.name() != "mistral" && provider.name() != "perplexity" {
+            let usage = "\"stream_options\":{\"include_usage\":true},";
+            assert_eq!(
+                sent.replacen(usage, "", usize::from(!req.include_usage)),
+                body,
+                "{}",
+                line.source
+            );
+            assert_eq!(
+                sent.len() > body.len(),
+                dialect == Dialect::OpenAiChat && req.stream && !req.include_usage
+            );
+            checked.set(checked.get() + 1);
+        }
+    });
+    assert!(checked.get() > 150, "{checked:?}");
+}
+
+#[test]
+fn what_was_sent_successfully_is_understood() {
+    chats(|_, dialect, line| {
+        if let (200, Some(body)) = (line.status, &line.request)
+            && body.trim_start().starts_with('{')
+            && dialect == Dialect::OpenAiChat
+        {
+            let decoded = dialect.decode_chat(body.as_bytes(), &Bounds::default());
+            assert!(decoded.is_ok(), "{:?} {}", decoded.err(), line.source);
+        }
+    });
+}
+
+/// Text, calls and finish of each choice.
+fn said(reply: &Reply<'_>) -> Vec<(String, Vec<(String, String)>)> {
+    let choice = |blocks: &[Block<'_>]| {
+        let mut text = String::new();
+        let mut calls = Vec::new();
+        for block in blocks {
+            match block {
+                Block::Text { text: more, .. } => text.push_str(more),
+                Block::ToolCall { name, arguments, .. } => {
+                    calls.push((name.to_string(), arguments.to_string()))
+                }
+                _ => {}
+            }
+        }
+        (text, calls)
+    };
+    reply.choices.iter().map(|c| choice(&c.blocks)).collect()
+}
+
+#[test]
+fn a_whole_reply_reads_the_same_after_it_was_written_for_a_client() {
+    let openai = provider("openai").unwrap();
+    good(|provider, _, line| {
+        if line.is_stream() {
+            return;
+        }
+        let reply = provider.decode_reply(line.body.as_bytes()).unwrap();
+        let written = Dialect::OpenAiChat.encode_reply(&reply, &OPTIONS);
+        let again = openai.decode_reply(&written).unwrap();
+        assert_eq!(said(&again), said(&reply), "{}", line.source);
+        let total = |r: &Reply<'_>| (r.usage.usage.input_total(), r.usage.usage.output_total());
+        if reply.usage.usage.output_total().is_some() && reply.usage.usage.input_total().is_some() {
+            assert_eq!(total(&again), total(&reply), "{}", line.source);
+        }
+    });
+}
+
+#[test]
+fn a_stream_reads_the_same_after_it_was_written_for_a_client() {
+    let openai = provider("openai").unwrap();
+    good(|provider, _, line| {
+        if !line.is_stream() {
+            return;
+        }
+        let whole = read_stream(provider, &[line.body.as_bytes()]);
+        let written =
+            support::rewrite(provider, Dialect::OpenAiChat, line.body.as_bytes(), &OPTIONS);
+        let again = read_stream(openai, &[&written]);
+        assert_eq!(again.texts, whole.texts, "{}", line.source);
+        assert_eq!(again.arguments, whole.arguments, "{}", line.source);
+        assert!(again.ended && again.error.is_none(), "{}", line.source);
+        let total = |u: &Usage| u.input_total().zip(u.output_total());
+        assert_eq!(total(&again.usage.usage), total(&whole.usage.usage), "{}", line.source);
+    });
+}
+
+#[test]
+fn embeddings_decode_and_their_usage_is_what_was_written() {
+    let mut seen = 0;
+    for (file, kind) in [
+        ("azure", "azure"),
+        ("mistral", "mistral"),
+        ("openrouter", "openrouter"),
+        ("perplexity", "perplexity"),
+    ] {
+        let provider = provider(kind).unwrap();
+        for line in
+            lines(file).into_iter().filter(|l| l.path.contains("/embeddings") && l.status == 200)
+        {
+            let reply = provider.decode_embeddings(line.body.as_bytes()).unwrap();
+            let raw: Value = serde_json::from_str(&line.body).unwrap();
+            let expected = raw["usage"]["prompt_tokens"].as_u64();
+            assert_eq!(reply.usage.usage.get(Class::Input), expected, "{}", line.source);
+            assert_eq!(reply.vectors, raw["data"].as_array().unwrap().len());
+            let body = line.request.unwrap();
+            let req = Dialect::OpenAiEmbeddings
+                .decode_embeddings(body.as_bytes(), &Bounds::default())
+                .unwrap();
+            assert!(!req.input.is_empty());
+            seen += 1;
+        }
+    }
+    assert!(seen >= 5, "{seen}");
+}
