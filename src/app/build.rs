@@ -2,10 +2,11 @@
 //! for with their targets, prices and adapters.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tollgate_accounting::{PriceCard, Timestamp};
 use tollgate_providers::catalogue::{Catalogue, ModelInfo};
+use tollgate_providers::demo::MODELS;
 use tollgate_providers::{Bounds, provider};
 use tollgate_tokenizer::family;
 
@@ -33,7 +34,15 @@ pub enum BuildError {
 }
 
 /// Health outlives a reload: a target is the same as long as its provider and model are.
-pub(super) type Healths = HashMap<(String, String), Arc<Health>>;
+#[derive(Clone, Default)]
+pub(super) struct Healths(Arc<Mutex<HashMap<(String, String), Arc<Health>>>>);
+
+impl Healths {
+    fn of(&self, provider: &str, model: &str) -> Arc<Health> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry((provider.to_owned(), model.to_owned())).or_default().clone()
+    }
+}
 
 /// The configuration's accounts as the operator's control takes them.
 pub(super) fn accounts(snapshot: &Snapshot) -> Vec<Account> {
@@ -56,23 +65,22 @@ pub(super) fn accounts(snapshot: &Snapshot) -> Vec<Account> {
 
 /// Everything that calls look up, worked out once.
 pub(super) fn runtime(
-    snapshot: &Snapshot,
-    healths: &mut Healths,
+    snapshot: &Arc<Snapshot>,
+    healths: &Healths,
     now: Timestamp,
 ) -> Result<Runtime, BuildError> {
-    let catalogue = Catalogue::builtin();
     let mut sites = Vec::with_capacity(snapshot.providers.len());
     for provider in snapshot.providers.values() {
         sites.push(Arc::new(site(provider)?));
     }
-    let mut builder = Builder { snapshot, catalogue, healths, now, sites: &sites };
-    let routes = builder.routes();
+    let names = sites.iter().map(|site| site.name.clone()).collect();
+    let targets = Targets { snapshot: snapshot.clone(), names, healths: healths.clone(), now };
     let price_ceiling = match &snapshot.unknown_price {
         config::UnknownPrice::Refuse => None,
         config::UnknownPrice::Ceiling(rates) => Some(rates.clone()),
     };
     Ok(Runtime {
-        routes,
+        routes: targets.routes(),
         providers: sites,
         price_ceiling,
         max_body_bytes: snapshot.server.max_body_bytes,
@@ -110,25 +118,29 @@ fn site(config: &config::Provider) -> Result<Site, BuildError> {
     })
 }
 
-struct Builder<'b> {
-    snapshot: &'b Snapshot,
-    catalogue: &'static Catalogue<'static>,
-    healths: &'b mut Healths,
+/// Makes targets of the configuration of the moment.
+struct Targets {
+    snapshot: Arc<Snapshot>,
+    /// The providers, by index.
+    names: Vec<Arc<str>>,
+    healths: Healths,
+    /// When prices are looked up for.
     now: Timestamp,
-    sites: &'b [Arc<Site>],
 }
 
-impl Builder<'_> {
-    fn routes(&mut self) -> Routes {
+impl Targets {
+    fn routes(self) -> Routes {
         let mut routes = Routes::default();
-        let snapshot = self.snapshot;
+        let snapshot = self.snapshot.clone();
         for provider in snapshot.providers.values() {
-            for model in self.served(provider) {
+            let mut models = provider.served(&snapshot.prices);
+            if provider.kind == "demo" {
+                models.extend(MODELS.iter().map(|(name, _)| (*name).to_owned()));
+            }
+            for model in models {
                 let full = format!("{}/{model}", provider.name);
                 if let Some(target) = self.target(&provider.name, &model, 1) {
-                    let targets = vec![target];
-                    let route = Route { order: Order::Ordered, targets, max_output_tokens: None };
-                    routes.insert(full.clone(), route);
+                    routes.insert(full.clone(), alone(target));
                     routes.insert_bare(&model, full);
                 }
             }
@@ -149,32 +161,25 @@ impl Builder<'_> {
                 routes.insert(alias.name.clone(), Route { order, targets, max_output_tokens });
             }
         }
+        routes.set_unlisted(Box::new(move |full| {
+            let (provider, model) = full.split_once('/')?;
+            // A provider that says what it serves serves nothing else.
+            let open = self.snapshot.providers.get(provider)?.models.is_empty();
+            let target = self.target(provider, model, 1)?;
+            (open && target.card.is_some()).then(|| alone(target))
+        }));
         routes
     }
 
-    /// What the file says it serves, what the file prices, and else what the catalogue knows.
-    fn served(&self, provider: &config::Provider) -> Vec<String> {
-        let mut models = provider.models.clone();
-        let priced = self.snapshot.prices.iter().filter(|(name, ..)| *name == provider.name);
-        models.extend(priced.map(|(_, model, _)| model.to_owned()));
-        if provider.models.is_empty() {
-            let known = self.catalogue.models(provider.kind);
-            models.extend(known.iter().map(|info| info.id.to_owned()));
-        }
-        models.sort_unstable();
-        models.dedup();
-        models
-    }
-
-    fn target(&mut self, name: &str, model: &str, weight: u32) -> Option<Target> {
-        let provider = self.sites.iter().position(|site| *site.name == *name)?;
+    fn target(&self, name: &str, model: &str, weight: u32) -> Option<Target> {
+        let provider = self.names.iter().position(|site| **site == *name)?;
         let kind = self.snapshot.providers.get(name)?.kind;
-        let info: Option<ModelInfo<'_>> = self.catalogue.model(kind, model);
+        let catalogue = Catalogue::builtin();
+        let info: Option<ModelInfo<'_>> = catalogue.model(kind, model);
         let card = self.snapshot.prices.at(name, model, self.now).cloned();
-        let card = card.or_else(|| self.catalogue.card(kind, model, self.now));
+        let card = card.or_else(|| catalogue.card(kind, model, self.now));
         // The demo makes its text up, and counts it as this model would.
         let counted_as = if kind == "demo" { "gpt-4o" } else { model };
-        let health = self.healths.entry((name.to_owned(), model.to_owned())).or_default();
         Some(Target {
             provider,
             provider_name: name.into(),
@@ -184,9 +189,13 @@ impl Builder<'_> {
             counted_as: counted_as.into(),
             max_output_tokens: info.and_then(|info| info.max_output_tokens),
             weight,
-            health: health.clone(),
+            health: self.healths.of(name, model),
         })
     }
+}
+
+fn alone(target: Target) -> Route {
+    Route { order: Order::Ordered, targets: vec![target], max_output_tokens: None }
 }
 
 /// The card under a version that carries a digest of its content, so that a version in the ledger is

@@ -5,7 +5,7 @@ mod listen;
 mod pepper;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -92,8 +92,8 @@ impl Gateway {
             config::Durability::Process => Durability::Process,
             config::Durability::Power => Durability::Power,
         };
-        let mut healths = Healths::new();
-        let runtime = build::runtime(&snapshot, &mut healths, clock::now())?;
+        let healths = Healths::default();
+        let runtime = build::runtime(&snapshot, &healths, clock::now())?;
         let accounts = build::accounts(&snapshot);
         let specs: &Specs<'_> = &|keys, extra| {
             Control::specs(&accounts, keys, extra).map_err(|error| error.to_string())
@@ -119,7 +119,7 @@ impl Gateway {
             source,
             services: services.clone(),
             control: control.clone(),
-            healths: Mutex::new(healths),
+            healths,
             accepted: ArcSwap::new(snapshot),
         });
         let demo = Arc::new(Demo::default());
@@ -208,7 +208,7 @@ struct Reload {
     source: Source,
     services: Arc<Services>,
     control: Arc<Control>,
-    healths: Mutex<Healths>,
+    healths: Healths,
     /// The configuration that was last accepted.
     accepted: ArcSwap<Snapshot>,
 }
@@ -216,8 +216,7 @@ struct Reload {
 impl Reload {
     fn run(&self) -> Result<(), String> {
         let snapshot = Arc::new((self.source)()?);
-        let mut healths = self.healths.lock().unwrap_or_else(PoisonError::into_inner);
-        let runtime = build::runtime(&snapshot, &mut healths, clock::now());
+        let runtime = build::runtime(&snapshot, &self.healths, clock::now());
         let runtime = runtime.map_err(|error| error.to_string())?;
         // Accounts can still be refused; names and prices are swapped only after that.
         self.control.set_accounts(build::accounts(&snapshot)).map_err(|e| e.to_string())?;
@@ -230,8 +229,7 @@ impl Reload {
     /// Prices are dated: the cards of the moment are looked up anew.
     fn refresh_prices(&self) {
         let snapshot = self.accepted.load_full();
-        let mut healths = self.healths.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Ok(runtime) = build::runtime(&snapshot, &mut healths, clock::now()) {
+        if let Ok(runtime) = build::runtime(&snapshot, &self.healths, clock::now()) {
             self.services.runtime.store(Arc::new(runtime));
         }
     }

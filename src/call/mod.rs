@@ -93,8 +93,8 @@ pub async fn serve(
         return Err(CallError::ForbiddenModel { model: name.to_owned() });
     }
 
-    let cap = admit::cap(route, operation);
-    let plan = admit::plan(&runtime, route, operation, cap.0)?;
+    let cap = admit::cap(&route, operation);
+    let plan = admit::plan(&runtime, &route, operation, cap.0)?;
     let likely = services.sizes.likely(caller, &plan, operation.choices());
     let ledger = &services.ledger;
     let admitted = admit::admit(ledger, caller, inbound, operation, plan, cap, likely)?;

@@ -5,7 +5,7 @@ mod health;
 mod plan;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tollgate_accounting::{Money, PriceCard};
 use tollgate_tokenizer::Family;
@@ -63,12 +63,23 @@ pub enum NoRoute {
 }
 
 /// All names that can be asked for.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Routes {
     named: BTreeMap<String, Arc<Route>>,
     /// A bare model name to the full names that serve it.
     bare: HashMap<String, Vec<String>>,
+    /// Makes a route of a full name that no list has, where its provider would take it all the same:
+    /// dated and tuned models, of which there is no end.
+    unlisted: Option<Box<Unlisted>>,
+    /// Routes made that way.
+    made: Mutex<HashMap<String, Arc<Route>>>,
 }
+
+/// Makes a route of a name such as `openai/gpt-4o-2024-08-06`.
+pub type Unlisted = dyn Fn(&str) -> Option<Route> + Send + Sync;
+
+/// Routes of unlisted names that are kept. Beyond it they are made anew for each call.
+const MOST_MADE: usize = 4096;
 
 impl Routes {
     /// Adds an alias, or a full name `provider/model`.
@@ -81,16 +92,35 @@ impl Routes {
         self.bare.entry(model.to_owned()).or_default().push(full);
     }
 
+    /// How full names that are not listed become routes.
+    pub fn set_unlisted(&mut self, make: Box<Unlisted>) {
+        self.unlisted = Some(make);
+    }
+
     /// What the name stands for.
-    pub fn find(&self, name: &str) -> Result<&Arc<Route>, NoRoute> {
+    pub fn find(&self, name: &str) -> Result<Arc<Route>, NoRoute> {
         if let Some(route) = self.named.get(name) {
-            return Ok(route);
+            return Ok(route.clone());
         }
-        match self.bare.get(name).map(Vec::as_slice) {
-            Some([only]) => self.named.get(only).ok_or_else(|| self.unknown(name)),
-            Some(full) => Err(NoRoute::Ambiguous { full: full.to_vec() }),
-            None => Err(self.unknown(name)),
+        let found = match self.bare.get(name).map(Vec::as_slice) {
+            Some([only]) => self.named.get(only).cloned(),
+            Some(full) => return Err(NoRoute::Ambiguous { full: full.to_vec() }),
+            None => self.make(name),
+        };
+        found.ok_or_else(|| self.unknown(name))
+    }
+
+    fn make(&self, name: &str) -> Option<Arc<Route>> {
+        let make = self.unlisted.as_ref()?;
+        if let Some(route) = self.made.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Some(route.clone());
         }
+        let route = Arc::new(make(name)?);
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if made.len() < MOST_MADE {
+            made.insert(name.to_owned(), route.clone());
+        }
+        Some(route)
     }
 
     /// All names, aliases first among equals, in alphabetical order.
@@ -158,14 +188,23 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_no_list_has_is_made_once_if_it_can_be() {
+        let mut routes = Routes::default();
+        routes.set_unlisted(Box::new(|name| name.starts_with("a/").then(route)));
+        let first = routes.find("a/dated-2024").unwrap();
+        assert!(Arc::ptr_eq(&first, &routes.find("a/dated-2024").unwrap()));
+        assert!(routes.find("b/dated-2024").is_err());
+    }
+
+    #[test]
     fn an_unknown_name_is_answered_with_the_nearest() {
         let mut routes = Routes::default();
         for name in ["openai/gpt-4o", "openai/gpt-4o-mini", "openai/o3", "fast"] {
             routes.insert(name.into(), route());
         }
-        let NoRoute::Unknown { nearest } = routes.find("gpt4o").unwrap_err() else { panic!() };
+        let Err(NoRoute::Unknown { nearest }) = routes.find("gpt4o") else { panic!() };
         assert_eq!(nearest, ["openai/gpt-4o"]);
-        let NoRoute::Unknown { nearest } = routes.find("zzzzzzzzz").unwrap_err() else { panic!() };
+        let Err(NoRoute::Unknown { nearest }) = routes.find("zzzzzzzzz") else { panic!() };
         assert!(nearest.is_empty());
     }
 }

@@ -54,7 +54,7 @@ pub(in crate::http) async fn one(
 fn find(front: &Front, caller: &Caller, id: &str) -> Result<Model, Failed> {
     let runtime = front.worker.services.runtime.load();
     let route = runtime.routes.find(id).ok().filter(|_| caller.models.allows(id));
-    route.map(|route| model(id, route)).ok_or_else(|| {
+    route.map(|route| model(id, &route)).ok_or_else(|| {
         Failed::from(crate::call::CallError::NoModel { model: id.to_owned(), nearest: Vec::new() })
     })
 }
