@@ -60,7 +60,7 @@ async fn a_check_finds_every_mistake_with_its_line() {
     assert_eq!(check.status.code(), Some(1));
     let report: Value = serde_json::from_str(&text(&check.stdout)).unwrap();
     let problems = report["problems"].as_array().unwrap();
-    for word in ["lots of tokens", "colour", "nobody"] {
+    for word in ["accounts.acme.limits[0]", "colour", "nobody"] {
         let found = problems.iter().find(|problem| problem.to_string().contains(word));
         let found = found.unwrap_or_else(|| panic!("no {word}: {report}"));
         assert!(found["line"].as_u64().unwrap() > 5, "{found}");

@@ -38,7 +38,8 @@ async fn a_refusal_says_which_limit_what_is_left_and_when_to_come_back() {
 
 #[tokio::test]
 async fn a_budget_in_money_is_refused_when_it_is_used_up() {
-    let stage = Stage::new("[accounts.acme]\nlimits = [\"$0.01 per day\"]\n").await;
+    let stage =
+        Stage::new("[accounts.acme]\nholds = \"strict\"\nlimits = [\"$0.01 per day\"]\n").await;
     let client = stage.gateway.client("acme");
     let mut body = chat("@@tokens=1000@@");
     body["max_tokens"] = json!(1000);
@@ -47,11 +48,34 @@ async fn a_budget_in_money_is_refused_when_it_is_used_up() {
         statuses.push(client.post(CHAT, &body).await.status);
     }
     // A call costs a little over $0.002: four fit.
-    assert_eq!(statuses[..4], [200; 4], "{statuses:?}");
-    assert_eq!(statuses[4..], [429; 4], "{statuses:?}");
+    assert_eq!(statuses, [200, 200, 200, 200, 429, 429, 429, 429]);
     for limit in stage.standing().await {
         assert!(limit.posted <= limit.capacity, "{limit:?}");
     }
+}
+
+#[tokio::test]
+async fn a_cap_that_is_lowered_to_what_is_left_is_told() {
+    let stage = Stage::new("[accounts.acme]\nlimits = [\"$0.01 per day\"]\n").await;
+    let client = stage.gateway.client("acme");
+    let mut body = chat("@@tokens=1000@@");
+    body["max_tokens"] = json!(1000);
+    let mut refused = false;
+    for _ in 0..30 {
+        let answer = client.post(CHAT, &body).await;
+        if answer.status == 429 {
+            refused = true;
+            break;
+        }
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let completion = answer.json()["usage"]["completion_tokens"].as_u64().unwrap();
+        let told = answer.header("x-tollgate-max-output-tokens");
+        assert_eq!(told.map_or(1_000, |cap| cap.parse().unwrap()), completion);
+        for limit in stage.standing().await {
+            assert!(limit.posted + limit.held <= limit.capacity, "{limit:?}");
+        }
+    }
+    assert!(refused, "there is still something left");
 }
 
 #[tokio::test]

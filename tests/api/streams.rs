@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::harness::client::Response;
 use crate::harness::stage::{CHAT, RICH, Stage, chat, configuration, streamed};

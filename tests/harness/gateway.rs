@@ -16,6 +16,8 @@ pub(crate) const PROVIDER_KEY: &str = "sk-upstream-canary-5f3a9c";
 /// A configured gateway and, while it runs, its process.
 pub(crate) struct Gateway {
     dir: PathBuf,
+    /// Fixed, for the command line finds the running gateway by its configuration.
+    admin_port: u16,
     child: Option<Child>,
     /// `http://127.0.0.1:PORT` of each plane, as the running process printed it.
     pub(crate) data: String,
@@ -35,6 +37,7 @@ impl Gateway {
     pub(crate) fn stopped(tables: &str) -> Self {
         let gateway = Gateway {
             dir: fresh_dir("gateway"),
+            admin_port: free_port(),
             child: None,
             data: String::new(),
             admin: String::new(),
@@ -46,8 +49,9 @@ impl Gateway {
     /// Replaces the configuration; a running process goes on with its own until it is told.
     pub(crate) fn configure(&self, tables: &str) {
         let db = self.dir.join("tollgate.db");
+        let admin = self.admin_port;
         let file = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
+            "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:{admin}\"\n\
              admin_key = \"env:TOLLGATE_ADMIN_KEY\"\n\n[storage]\npath = \"{}\"\n\n{tables}",
             db.display()
         );
@@ -208,6 +212,12 @@ impl Gateway {
     fn log_path(&self) -> PathBuf {
         self.dir.join("tollgate.log")
     }
+}
+
+/// A port that nobody listens on now. Ports are given out in turn, so two tests seldom want one.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 impl Drop for Gateway {

@@ -31,6 +31,10 @@ limits = ["2 requests per day"]
 [accounts.brisk]
 limits = ["2 requests per second"]
 
+[accounts.bound]
+limits = ["$1000 per month"]
+models = ["ALLOWED"]
+
 [accounts.slow]
 limits = ["3 requests per minute"]
 "#;
@@ -53,8 +57,9 @@ cache_read = "0.10"
 
 [prices."up/text-embedding-3-small"]
 input = "0.02"
-{ACCOUNTS}"#,
-        upstream.url
+{}"#,
+        upstream.url,
+        ACCOUNTS.replace("ALLOWED", "text-embedding-3-small"),
     ));
     let mut asks = json!({
         "chat": ["gpt-4o-mini", "@@tokens=12 reasoning=3@@"],
@@ -64,7 +69,7 @@ input = "0.02"
         "truncated": ["gpt-4o-mini", "@@tokens=20 finish=no done=no usage=missing@@"],
         "error-inside": ["gpt-4o-mini", "@@tokens=20 error-after=5@@"],
     });
-    for status in [400, 403, 404, 409, 422, 429, 500, 503] {
+    for status in [400, 404, 409, 422, 429, 500, 503] {
         asks[format!("status-{status}")] = json!(["gpt-4o-mini", format!("@@status={status}@@")]);
     }
     run_python(&gateway, &asks).await;
@@ -74,8 +79,9 @@ input = "0.02"
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_openai_sdk_works_with_the_demo_provider() {
+    let accounts = ACCOUNTS.replace("ALLOWED", "demo/embed");
     let gateway =
-        Gateway::start(&format!("[providers.demo]\nkind = \"demo\"\nmax_retries = 0\n{ACCOUNTS}"));
+        Gateway::start(&format!("[providers.demo]\nkind = \"demo\"\nmax_retries = 0\n{accounts}"));
     let asks = json!({
         "chat": ["demo/fast", ""],
         "long": ["demo/fast", "Use 300 words."],
@@ -90,7 +96,7 @@ async fn the_openai_sdk_works_with_the_demo_provider() {
 
 /// Runs every Python file; fails with pytest's own words.
 async fn run_python(gateway: &Gateway, asks: &Value) {
-    let accounts = ["main", "second", "third", "poor", "brisk", "slow"];
+    let accounts = ["main", "second", "third", "poor", "brisk", "slow", "bound"];
     let keys: Value =
         accounts.iter().map(|name| ((*name).to_owned(), json!(gateway.key(name)))).collect();
     let target = json!({"base_url": format!("{}/v1", gateway.data), "keys": keys, "asks": asks});

@@ -5,7 +5,6 @@ import pytest
 
 EXCEPTIONS = {
     400: openai.BadRequestError,
-    403: openai.PermissionDeniedError,
     404: openai.NotFoundError,
     409: openai.ConflictError,
     422: openai.UnprocessableEntityError,
@@ -53,6 +52,13 @@ def test_an_unknown_model_is_not_found(client):
         )
     assert raised.value.code == "model_not_found"
     assert "no-such-model" in raised.value.message
+
+
+def test_a_model_that_the_account_may_not_use_is_denied(target):
+    client = target.client("bound")
+    with pytest.raises(openai.PermissionDeniedError):
+        client.chat.completions.create(**target.chat())
+    assert len(client.sent) == 1
 
 
 def test_an_error_inside_a_stream_raises(client, target):
