@@ -143,9 +143,14 @@ async fn accept(
         });
     }
     drop(listener);
+    let closed = graceful.shutdown();
+    tokio::pin!(closed);
+    // Drained replies run here as well, and may outlast the connections: `stop` waits for both.
     tokio::select! {
-        () = graceful.shutdown() => {}
-        () = async { stop.cancelled().await; tokio::time::sleep(LAST_WORDS / 2).await } => {}
+        () = &mut closed => stop.cancelled().await,
+        () = stop.cancelled() => {
+            let _ = tokio::time::timeout(LAST_WORDS, closed).await;
+        }
     }
 }
 

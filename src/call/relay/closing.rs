@@ -24,6 +24,8 @@ impl Flow {
                     out = with_member(&frame, "tollgate", &told);
                 }
             }
+            // It came along with content, as some providers send it.
+            None if self.same && report.is_some() => {}
             // The provider reported no usage of its own, or in another dialect.
             _ => {
                 let report = report.unwrap_or_else(|| counted(&settled));
