@@ -39,6 +39,8 @@ pub struct Refusal {
     /// All limits that refuse are soft, and the wait is within what they allow: the caller may let
     /// the call wait its turn until `retry_at`.
     pub soft: bool,
+    /// Where it is soft: how long the call may wait in all, from when it first asked.
+    pub max_wait_micros: i64,
 }
 
 /// What the caller does next.
@@ -86,6 +88,7 @@ impl Refusal {
             available: 0,
             resets_at: None,
             soft: false,
+            max_wait_micros: 0,
         })
     }
 

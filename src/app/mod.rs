@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 pub use build::BuildError;
 pub use pepper::PepperError;
 
-use crate::call::{Drains, Services, Sizes, Worker};
+use crate::call::{Drains, Queues, Services, Sizes, Worker};
 use crate::config::{self, Snapshot};
 use crate::control::{Control, ControlError};
 use crate::http::{Admin, AdminKey, Front};
@@ -112,6 +112,7 @@ impl Gateway {
             directory,
             runtime: ArcSwap::from_pointee(runtime),
             sizes: Sizes::default(),
+            queues: Queues::default(),
             drains: Drains::new(),
             stop: CancellationToken::new(),
         });

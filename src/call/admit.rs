@@ -36,10 +36,9 @@ impl Candidate<'_> {
     }
 }
 
-/// An admitted call: where it may go, in order, and under which cap.
-pub(super) struct Admitted<'r> {
+/// An admitted call, and under which cap.
+pub(super) struct Admitted {
     pub(super) hold: OpenHold,
-    pub(super) plan: Vec<Candidate<'r>>,
     /// The cap to be sent, where it is not the client's own; told to the client.
     pub(super) cap: Option<u64>,
     /// Output tokens a reply of this model is likely to have, over all choices.
@@ -108,42 +107,42 @@ pub(super) fn cap(route: &Route, operation: &Operation<'_>) -> (u64, bool) {
 /// `strict` holds the bound. `adaptive` holds what such calls usually take where the reply can be cut
 /// (a stream), and otherwise lowers the cap that is sent until the bound fits: the hold is never
 /// smaller than what can be used under the cap in force.
-pub(super) fn admit<'r>(
+pub(super) fn admit(
     ledger: &Ledger,
     caller: &Caller,
     inbound: &Inbound,
     operation: &Operation<'_>,
-    plan: Vec<Candidate<'r>>,
+    plan: &[Candidate<'_>],
     (cap, ours): (u64, bool),
     likely: u64,
-) -> Result<Admitted<'r>, CallError> {
+) -> Result<Admitted, Refused> {
     let choices = operation.choices();
     let bound = cap.saturating_mul(choices);
-    let try_hold = |output: u64| hold(ledger, caller, inbound, operation, &plan, output);
-    let admitted = |hold, plan, cap| Admitted { hold, plan, cap, step: likely.max(LEAST_OUTPUT) };
+    let try_hold = |output: u64| hold(ledger, caller, inbound, operation, plan, output);
+    let admitted = |hold, cap| Admitted { hold, cap, step: likely.max(LEAST_OUTPUT) };
     let sent = ours.then_some(cap).filter(|_| bound > 0);
     let mut output = match caller.holds {
         Holds::Adaptive if operation.stream() => bound.min(likely),
         Holds::Adaptive | Holds::Strict => bound,
     };
     let refused = match try_hold(output) {
-        Ok(hold) => return Ok(admitted(hold, plan, sent)),
+        Ok(hold) => return Ok(admitted(hold, sent)),
         Err(refused) => refused,
     };
     if caller.holds == Holds::Strict || !about_output(&refused) {
-        return Err(refused.into());
+        return Err(refused);
     }
     while output / 2 >= LEAST_OUTPUT.saturating_mul(choices) {
         output /= 2;
         match try_hold(output) {
-            Ok(hold) if operation.stream() => return Ok(admitted(hold, plan, sent)),
-            Ok(hold) => return Ok(admitted(hold, plan, Some(output / choices))),
+            Ok(hold) if operation.stream() => return Ok(admitted(hold, sent)),
+            Ok(hold) => return Ok(admitted(hold, Some(output / choices))),
             Err(next) if about_output(&next) => {}
-            Err(next) => return Err(next.into()),
+            Err(next) => return Err(next),
         }
     }
     // The first refusal names what the call asked for; the smaller ones were ours.
-    Err(refused.into())
+    Err(refused)
 }
 
 fn hold(

@@ -5,6 +5,7 @@ mod admit;
 mod attempts;
 mod error;
 mod operation;
+mod queue;
 mod relay;
 mod services;
 mod sizes;
@@ -17,6 +18,7 @@ use tollgate_accounting::Timestamp;
 
 pub use error::CallError;
 pub use operation::Operation;
+pub use queue::Queues;
 pub use relay::Relay;
 pub use services::{Drains, OnClientGone, Runtime, Services, Site, Worker};
 pub use sizes::Sizes;
@@ -97,8 +99,8 @@ pub async fn serve(
     let plan = admit::plan(&runtime, &route, operation, cap.0)?;
     let likely = services.sizes.likely(caller, &plan, operation.choices());
     let ledger = &services.ledger;
-    let admitted = admit::admit(ledger, caller, inbound, operation, plan, cap, likely)?;
-    let admit::Admitted { hold, plan, cap, step } = admitted;
+    let admit = || admit::admit(ledger, caller, inbound, operation, &plan, cap, likely);
+    let admit::Admitted { hold, cap, step } = services.queues.admit(admit).await?;
 
     let (hold, accepted) = attempts::walk(worker, &runtime, operation, &plan, cap, hold).await?;
     let attempts::Accepted { answer, site, candidate, attempts, dropped } = accepted;

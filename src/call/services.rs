@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use tollgate_accounting::Rates;
 use tollgate_providers::{Bounds, Provider};
 
+use super::queue::Queues;
 use super::sizes::Sizes;
 use crate::ledger::Ledger;
 use crate::routing::Routes;
@@ -26,6 +27,8 @@ pub struct Services {
     pub runtime: ArcSwap<Runtime>,
     /// What replies have come to.
     pub sizes: Sizes,
+    /// Calls that wait their turn at soft limits.
+    pub queues: Queues,
     /// Replies that are read to their end for nobody.
     pub drains: Drains,
     /// Cancelled when streams must end now, at the end of a shutdown's patience.

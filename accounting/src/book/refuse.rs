@@ -9,6 +9,8 @@ use crate::{Mode, Timestamp};
 pub(super) struct Shortage {
     worst: Option<Short>,
     retry_at: Option<Timestamp>,
+    /// The least of what the soft limits let a call wait.
+    max_wait_micros: Option<i64>,
 }
 
 /// Ordered: what is greater explains.
@@ -32,7 +34,11 @@ impl Shortage {
             if is_never { Timestamp::MAX } else { node.state.retry_at(&node.rule, now, asked) };
         let is_hard = match node.limit.mode {
             Mode::Hard => true,
-            Mode::Soft { max_wait_micros } => retry_at > now.saturating_plus(max_wait_micros),
+            Mode::Soft { max_wait_micros } => {
+                let least = self.max_wait_micros.unwrap_or(max_wait_micros);
+                self.max_wait_micros = Some(least.min(max_wait_micros));
+                retry_at > now.saturating_plus(max_wait_micros)
+            }
         };
         self.retry_at = self.retry_at.max(Some(retry_at));
         let rank = Rank { is_never, is_hard, retry_at };
@@ -67,6 +73,7 @@ impl Shortage {
             available: view.available,
             resets_at: view.resets_at,
             soft: !rank.is_never && !rank.is_hard,
+            max_wait_micros: self.max_wait_micros.unwrap_or(0),
         }))
     }
 }
