@@ -157,7 +157,8 @@ mod tests {
     fn a_call_waits_no_longer_than_its_limit_allows() {
         run(async {
             let began = Instant::now();
-            let refused = Queues::default().admit::<()>(|| Err(Refused::Limit(refusal(40_000))));
+            let queues = Queues::default();
+            let refused = queues.admit::<()>(|| Err(Refused::Limit(refusal(40_000))));
             assert!(matches!(refused.await, Err(Refused::Limit(_))));
             assert!(began.elapsed() >= Duration::from_millis(20));
         });
