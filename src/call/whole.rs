@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tollgate_accounting::Class;
 use tollgate_providers::unified::Block;
 use tollgate_providers::{ErrorKind, ProviderError, UsageReport};
 
@@ -113,7 +114,7 @@ struct Read {
 fn chat(site: &Site, target: &Target, bytes: &[u8], told: &Told) -> Result<Read, ProviderError> {
     let reply = site.adapter.decode_reply(bytes)?;
     let usage = reply.usage;
-    let reported = usage.usage.output_total();
+    let reported = usage.usage.get(Class::Output).and_then(|_| usage.usage.output_total());
     let written = || reply.choices.iter().flat_map(|choice| &choice.blocks);
     // Counting is only needed where the provider did not.
     let output_tokens = reported.unwrap_or_else(|| written().map(|b| text(b, target)).sum());
