@@ -47,19 +47,25 @@ impl Family {
 /// The family of a model name, with or without a provider's prefix and a date's suffix.
 #[must_use]
 pub fn family(model: &str) -> Family {
+    let bare = bare(model);
+    TABLE.iter().find(|(prefix, _)| bare.starts_with(prefix)).map_or(OTHER, |(_, family)| *family)
+}
+
+/// A model's name in lower case, from where a known name starts in it: `ft:gpt-4o:org`,
+/// `openai/gpt-4o`, `us.anthropic.claude-…`, `azure:gpt-4o` all name their model after a mark.
+pub(crate) fn bare(model: &str) -> String {
     let lower = model.to_ascii_lowercase();
-    // `ft:gpt-4o:org:…` is a tuned model, `openai/gpt-4o` and `azure:gpt-4o` name a provider.
-    let tuned = lower.strip_prefix("ft:").map(|rest| rest.split(':').next().unwrap_or(rest));
-    let name = tuned.unwrap_or(&lower);
-    let name = name.rsplit('/').next().unwrap_or(name);
-    TABLE
-        .iter()
-        .find(|(prefix, _)| name.starts_with(prefix))
-        .or_else(|| {
-            let last = name.rsplit([':', '.']).next().unwrap_or(name);
-            TABLE.iter().find(|(prefix, _)| last.starts_with(prefix) || name.contains(prefix))
-        })
-        .map_or(OTHER, |(_, family)| *family)
+    let starts = std::iter::once(0)
+        .chain(lower.match_indices(['/', ':', '.', '@', '|']).map(|(mark, _)| mark + 1));
+    let known = |start: &usize| {
+        let rest = lower.get(*start..).unwrap_or_default();
+        TABLE.iter().any(|(prefix, _)| rest.starts_with(prefix))
+    };
+    let start = starts.clone().find(known).or_else(|| {
+        // Unknown: what is behind the provider.
+        lower.rfind('/').map(|slash| slash + 1)
+    });
+    lower.get(start.unwrap_or(0)..).unwrap_or_default().to_owned()
 }
 
 const OTHER: Family = Family::estimate("other", 1150);
@@ -80,7 +86,21 @@ const TABLE: &[(&str, Family)] = &[
     ("gpt-35", Family::exact("gpt-3.5", Encoding::Cl100kBase)),
     ("text-embedding-3", Family::exact("embedding", Encoding::Cl100kBase)),
     ("text-embedding-ada-002", Family::exact("embedding", Encoding::Cl100kBase)),
-    ("claude", Family::estimate("claude", 1220)),
-    ("gemini", Family::estimate("gemini", 1060)),
+    ("davinci-002", Family::exact("davinci", Encoding::Cl100kBase)),
+    ("babbage-002", Family::exact("davinci", Encoding::Cl100kBase)),
+    ("gpt-", Family::estimate("gpt", 1000)),
+    ("codex", Family::estimate("gpt", 1000)),
+    ("claude", Family::estimate("claude", 1160)),
+    ("gemini", Family::estimate("gemini", 1080)),
     ("grok", Family::estimate("grok", 1100)),
+    ("nova", Family::estimate("nova", 1000)),
+    ("deepseek", Family::estimate("deepseek", 1000)),
+    ("mistral", Family::estimate("mistral", 1100)),
+    ("ministral", Family::estimate("mistral", 1100)),
+    ("magistral", Family::estimate("mistral", 1100)),
+    ("codestral", Family::estimate("mistral", 1100)),
+    ("pixtral", Family::estimate("mistral", 1100)),
+    ("llama", Family::estimate("llama", 1050)),
+    ("qwen", Family::estimate("qwen", 1050)),
+    ("command", Family::estimate("command", 1100)),
 ];

@@ -12,15 +12,20 @@
 mod bpe;
 mod chat;
 mod classes;
+mod correction;
 mod count;
 mod encoding;
 mod family;
 mod hash;
+mod json;
+mod memo;
 mod split;
 mod stream;
 mod vocabulary;
 
 pub use chat::{Chat, Count, Detail, Image, Message, Part, Role, ToolCall, count_chat};
+pub use correction::Correction;
 pub use encoding::Encoding;
 pub use family::{Family, family};
+pub use memo::CountMemo;
 pub use stream::StreamCounter;
