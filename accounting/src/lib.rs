@@ -22,8 +22,8 @@ mod usage;
 
 pub use amounts::{Amounts, Change, Totals};
 pub use book::{
-    AccountId, AccountSpec, Balance, Book, ConfigureError, Held, HoldId, HoldView, Outcome,
-    RestoredHold, Settlement, Standing, Unrestorable, Violation,
+    AccountId, AccountSpec, Balance, Book, ConfigureError, Fit, Held, HoldId, HoldView, Outcome,
+    RestoredHold, Settlement, Standing, Trial, Unrestorable, Violation,
 };
 pub use charge::{BadCharge, Charge, Markup};
 pub use limit::{Algorithm, BadLimit, Facets, Filter, Limit, Metric, Mode, Window};

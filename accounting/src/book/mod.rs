@@ -13,6 +13,7 @@ mod finish;
 mod ids;
 mod refuse;
 mod standing;
+mod trial;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -23,6 +24,7 @@ pub use configure::{AccountSpec, ConfigureError};
 pub use durable::{Balance, RestoredHold, Unrestorable};
 pub use finish::{Outcome, Settlement};
 pub use standing::{HoldView, Standing};
+pub use trial::{Fit, Trial};
 
 use crate::amounts::Units;
 use crate::refusal::{Refusal, Why};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{AccountId, Book, Hold, HoldId, Phase, Place};
+use super::{AccountId, Book, Hold, HoldId, Node, Phase, Place};
 use crate::{Amounts, Facets, Metric, Timestamp};
 
 /// How one limit stands.
@@ -103,20 +103,26 @@ impl Book {
                 if facets.is_some_and(|facets| !node.limit.filter.matches(facets)) {
                     continue;
                 }
-                let view = node.state.view(&node.rule, &account.zone, now);
-                standings.push(Standing {
-                    account: account.path.clone(),
-                    limit: node.words.clone(),
-                    limit_key: node.key.clone(),
-                    metric: node.limit.metric,
-                    capacity: node.rule.capacity,
-                    posted: view.posted,
-                    held: view.held,
-                    available: view.available,
-                    resets_at: view.resets_at,
-                });
+                standings.push(self.stands(node, now));
             }
         }
         standings
+    }
+
+    /// How one limit stands.
+    pub(super) fn stands(&self, node: &Node, now: Timestamp) -> Standing {
+        let account = &self.accounts[node.account as usize];
+        let view = node.state.view(&node.rule, &account.zone, now);
+        Standing {
+            account: account.path.clone(),
+            limit: node.words.clone(),
+            limit_key: node.key.clone(),
+            metric: node.limit.metric,
+            capacity: node.rule.capacity,
+            posted: view.posted,
+            held: view.held,
+            available: view.available,
+            resets_at: view.resets_at,
+        }
     }
 }
