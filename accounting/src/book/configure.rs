@@ -82,6 +82,7 @@ impl Book {
         if let Some(twice) = prepared.iter().find(|account| !paths.insert(account.path)) {
             return Err(ConfigureError::DuplicateAccount { account: twice.path.to_owned() });
         }
+        let now = self.clock(now);
         let gone = self.accounts.iter().filter(|a| a.is_live && !paths.contains(&*a.path));
         for path in gone.map(|account| account.path.clone()).collect::<Vec<_>>() {
             self.retire(&path);

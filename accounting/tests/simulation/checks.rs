@@ -87,7 +87,8 @@ impl World {
         match (&kept.state, resets_at) {
             (State::Flight(_), resets_at) => assert_eq!(resets_at, None),
             (_, Some(at)) if kept.is_gradual() => {
-                assert!(is_full(at) && !is_full(at - 1), "resets at {at}, now {now}");
+                let words = kept.limit.describe();
+                assert!(is_full(at) && !is_full(at - 1), "'{words}' resets at {at}, now {now}");
             }
             (_, None) if kept.is_gradual() => assert!(is_full(now)),
             (_, resets_at) => assert_eq!(resets_at, Some(kept.period(place, now).1)),

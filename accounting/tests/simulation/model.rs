@@ -285,10 +285,14 @@ impl Kept {
     /// Counts no new holds.
     pub(crate) fn end(&mut self, now: i64) {
         if std::mem::take(&mut self.is_live) {
-            let current = self.level_at(now);
-            if let State::Bucket { level, at, .. } = &mut self.state {
-                (*level, *at) = (current, now);
-            }
+            self.drain_to(now);
+        }
+    }
+
+    pub(crate) fn drain_to(&mut self, now: i64) {
+        let current = self.level_at(now);
+        if let State::Bucket { level, at, .. } = &mut self.state {
+            (*level, *at) = (current, now.max(*at));
         }
     }
 

@@ -264,7 +264,14 @@ impl World {
         let Model { accounts, limits, holds, ends, ended, last_taken, .. } = &mut self.model;
         ended.clear();
         ends.clear();
-        limits.iter_mut().for_each(|kept| kept.is_parked |= !kept.is_live);
+        for kept in limits.iter_mut().filter(|kept| !kept.is_live) {
+            kept.is_parked = true;
+            // At which instant a bucket's row was written is the book's choice.
+            let row = (accounts[kept.account].path.as_str().into(), kept.key.as_str().into(), 0);
+            if let Some([at, ..]) = self.ledger.rows.get(&row) {
+                kept.drain_to(*at);
+            }
+        }
         *last_taken = holds.values().map(|hold| hold.taken_at).max().unwrap_or(i64::MIN);
         for hold in holds.values_mut() {
             hold.asked = hold.held;
