@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tollgate_accounting::{Amounts, Class, Facets, Money, PriceCard, Tier, Timestamp};
+use tollgate_accounting::{Amounts, Class, Facets, Money, PriceCard, PriceError, Tier, Timestamp};
 
 use super::operation::Operation;
 use super::services::Runtime;
@@ -33,6 +33,15 @@ impl Candidate<'_> {
         let exact = target.family.exact;
         let (provider, model) = (target.provider_name.clone(), target.model.clone());
         Attempt::new(provider, model, card.clone(), *input, exact)
+    }
+
+    /// The most that the call can cost here with so much output.
+    pub(super) fn bound(
+        &self,
+        operation: &Operation<'_>,
+        output: u64,
+    ) -> Result<Money, PriceError> {
+        self.card.bound_within(operation.classes(), self.input.tokens, output)
     }
 }
 
@@ -70,10 +79,8 @@ pub(super) fn plan<'r>(
                 None
             }
         };
-        let quote = candidate.as_ref().and_then(|c| {
-            let output = cap.saturating_mul(operation.choices());
-            c.card.bound_within(operation.classes(), c.input.tokens, output).ok()
-        });
+        let output = cap.saturating_mul(operation.choices());
+        let quote = candidate.as_ref().and_then(|c| c.bound(operation, output).ok());
         quotes.push(quote);
         candidates.push(candidate);
     }
@@ -116,33 +123,61 @@ pub(super) fn admit(
     (cap, ours): (u64, bool),
     likely: u64,
 ) -> Result<Admitted, Refused> {
+    let try_hold = |output: u64| hold(ledger, caller, inbound, operation, plan, output);
+    let (hold, cap) = fit(caller.holds, operation, (cap, ours), likely, try_hold)?;
+    Ok(Admitted { hold, cap, step: likely.max(LEAST_OUTPUT) })
+}
+
+/// Tries holds for so many output tokens until one is taken; with it comes the cap to be sent, where
+/// it is not the client's own. A quote walks the same steps without taking anything.
+pub(super) fn fit<H>(
+    holds: Holds,
+    operation: &Operation<'_>,
+    (cap, ours): (u64, bool),
+    likely: u64,
+    try_hold: impl Fn(u64) -> Result<H, Refused>,
+) -> Result<(H, Option<u64>), Refused> {
     let choices = operation.choices();
     let bound = cap.saturating_mul(choices);
-    let try_hold = |output: u64| hold(ledger, caller, inbound, operation, plan, output);
-    let admitted = |hold, cap| Admitted { hold, cap, step: likely.max(LEAST_OUTPUT) };
     let sent = ours.then_some(cap).filter(|_| bound > 0);
-    let mut output = match caller.holds {
+    let mut output = match holds {
         Holds::Adaptive if operation.stream() => bound.min(likely),
         Holds::Adaptive | Holds::Strict => bound,
     };
     let refused = match try_hold(output) {
-        Ok(hold) => return Ok(admitted(hold, sent)),
+        Ok(hold) => return Ok((hold, sent)),
         Err(refused) => refused,
     };
-    if caller.holds == Holds::Strict || !about_output(&refused) {
+    if holds == Holds::Strict || !about_output(&refused) {
         return Err(refused);
     }
     while output / 2 >= LEAST_OUTPUT.saturating_mul(choices) {
         output /= 2;
         match try_hold(output) {
-            Ok(hold) if operation.stream() => return Ok(admitted(hold, sent)),
-            Ok(hold) => return Ok(admitted(hold, Some(output / choices))),
+            Ok(hold) if operation.stream() => return Ok((hold, sent)),
+            Ok(hold) => return Ok((hold, Some(output / choices))),
             Err(next) if about_output(&next) => {}
             Err(next) => return Err(next),
         }
     }
     // The first refusal names what the call asked for; the smaller ones were ours.
     Err(refused)
+}
+
+/// What a call of so much output is held at: the dearest of the targets that it may be sent to.
+pub(super) fn ask(
+    operation: &Operation<'_>,
+    plan: &[Candidate<'_>],
+    output_tokens: u64,
+) -> Result<Amounts, Refused> {
+    let mut cost = Money::ZERO;
+    let mut input_tokens = 0;
+    for candidate in plan {
+        let bound = candidate.bound(operation, output_tokens);
+        cost = cost.max(bound.map_err(|_| Refused::Uncountable)?);
+        input_tokens = input_tokens.max(candidate.input.tokens);
+    }
+    Ok(Amounts { requests: 1, input_tokens, output_tokens, cost })
 }
 
 fn hold(
@@ -154,13 +189,7 @@ fn hold(
     output_tokens: u64,
 ) -> Result<OpenHold, Refused> {
     let Some(first) = plan.first() else { return Err(Refused::Uncountable) };
-    let mut cost = Money::ZERO;
-    let mut input_tokens = 0;
-    for Candidate { card, input, .. } in plan {
-        let bound = card.bound_within(operation.classes(), input.tokens, output_tokens);
-        cost = cost.max(bound.map_err(|_| Refused::Uncountable)?);
-        input_tokens = input_tokens.max(input.tokens);
-    }
+    let ask = ask(operation, plan, output_tokens)?;
     let now = clock::now();
     let model: Arc<str> = operation.model().into();
     let deadline = inbound.deadline.map_or(i64::MAX, Timestamp::micros);
@@ -169,7 +198,7 @@ fn hold(
         charged: caller.charged,
         charged_path: &caller.charged_path,
         facets: Facets { model: &model.clone(), endpoint: operation.endpoint(), prompt: None },
-        ask: Amounts { requests: 1, input_tokens, output_tokens, cost },
+        ask,
         deadline: Timestamp::from_micros(deadline.min(longest)),
         first: first.attempt(),
         facts: CallFacts {

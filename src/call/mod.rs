@@ -24,7 +24,7 @@ pub use services::{Drains, OnClientGone, Runtime, Services, Site, Worker};
 pub use sizes::Sizes;
 
 use crate::ledger::{CallId, Settled};
-use crate::routing::NoRoute;
+use crate::routing::{NoRoute, Route};
 use crate::tenants::Caller;
 
 /// What `http` knows of a request besides its body.
@@ -89,12 +89,7 @@ pub async fn serve(
     let services = &worker.services;
     let runtime = services.runtime.load_full();
 
-    let name = operation.model();
-    let route = runtime.routes.find(name).map_err(|none| no_route(name, none))?;
-    if !caller.models.allows(name) {
-        return Err(CallError::ForbiddenModel { model: name.to_owned() });
-    }
-
+    let route = route(&runtime, caller, operation)?;
     let cap = admit::cap(&route, operation);
     let plan = admit::plan(&runtime, &route, operation, cap.0)?;
     let likely = services.sizes.likely(caller, &plan, operation.choices());
@@ -163,6 +158,20 @@ impl Told {
             include_usage: self.include_usage,
         }
     }
+}
+
+/// What the name stands for, if the caller may ask for it.
+fn route(
+    runtime: &Runtime,
+    caller: &Caller,
+    operation: &Operation<'_>,
+) -> Result<Arc<Route>, CallError> {
+    let name = operation.model();
+    let route = runtime.routes.find(name).map_err(|none| no_route(name, none))?;
+    if !caller.models.allows(name) {
+        return Err(CallError::ForbiddenModel { model: name.to_owned() });
+    }
+    Ok(route)
 }
 
 fn no_route(model: &str, none: NoRoute) -> CallError {

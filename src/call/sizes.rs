@@ -11,7 +11,7 @@ use crate::routing::Target;
 use crate::tenants::Caller;
 
 /// What is taken before anything was learned.
-const UNKNOWN: u64 = 256;
+pub(super) const UNKNOWN: u64 = 256;
 /// The share of replies that fit the hold they begin with; the others extend it.
 const PERCENT: u8 = 90;
 /// Replies after which an account's own sizes are taken, rather than the target's over all accounts.
@@ -53,15 +53,18 @@ impl Sizes {
     }
 
     fn at(&self, target: &Target, account: &Arc<str>) -> u64 {
+        self.learned(target, account).unwrap_or(UNKNOWN)
+    }
+
+    /// What was learned of replies there: the account's own, once there are enough, else everybody's.
+    pub(super) fn learned(&self, target: &Target, account: &Arc<str>) -> Option<u64> {
         let own = key(target, account);
         let learned = |key: &Key, least: u32| {
             let shard = self.shard(key).lock().unwrap_or_else(PoisonError::into_inner);
             let sizes = shard.get(key).filter(|sizes| sizes.observations() >= least)?;
             sizes.percentile(PERCENT)
         };
-        learned(&own, ENOUGH)
-            .or_else(|| learned(&key(target, &Arc::from("")), 1))
-            .unwrap_or(UNKNOWN)
+        learned(&own, ENOUGH).or_else(|| learned(&key(target, &Arc::from("")), 1))
     }
 
     fn note(&self, key: Key, tokens: u64) {
