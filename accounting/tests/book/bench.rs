@@ -36,6 +36,7 @@ impl Bench {
     /// A book with the account `acme` in a zone.
     pub(crate) fn in_zone(zone: &str, limits: &[&str]) -> Bench {
         let mut bench = Bench::new(&[]);
+        bench.book = Book::new();
         let limits = limits.iter().map(|text| text.parse().unwrap()).collect();
         let spec = AccountSpec { path: "acme".to_owned(), zone: zone.to_owned(), limits };
         // Before the time of the test, whatever that is.

@@ -285,11 +285,11 @@ impl Kept {
     /// Counts no new holds.
     pub(crate) fn end(&mut self, now: i64) {
         if std::mem::take(&mut self.is_live) {
-            self.drain_to(now);
+            self.refill_to(now);
         }
     }
 
-    pub(crate) fn drain_to(&mut self, now: i64) {
+    pub(crate) fn refill_to(&mut self, now: i64) {
         let current = self.level_at(now);
         if let State::Bucket { level, at, .. } = &mut self.state {
             (*level, *at) = (current, now.max(*at));

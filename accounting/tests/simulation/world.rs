@@ -269,7 +269,7 @@ impl World {
             // At which instant a bucket's row was written is the book's choice.
             let row = (accounts[kept.account].path.as_str().into(), kept.key.as_str().into(), 0);
             if let Some([at, ..]) = self.ledger.rows.get(&row) {
-                kept.drain_to(*at);
+                kept.refill_to(*at);
             }
         }
         *last_taken = holds.values().map(|hold| hold.taken_at).max().unwrap_or(i64::MIN);
