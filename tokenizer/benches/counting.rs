@@ -1,78 +1,111 @@
-//! quick
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "bench")]
-use std::time::Instant;
-use tollgate_tokenizer::Encoding;
+//! The rates of counting, beside those of tiktoken-rs, in one run. More engines are in `peers/`.
+//!
+//! `taskset -c 1 cargo bench -p tollgate-tokenizer --bench counting`
+
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a bench reports by printing")]
+
+#[path = "harness.rs"]
+mod harness;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use harness::{rate, rate_of_first, samples};
+use support::{Chance, encodings, hostile};
+use tollgate_tokenizer::{CountMemo, Encoding};
+
+const LEAST: Duration = Duration::from_millis(150);
 
 fn main() {
-    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/texts/");
-    let mut rows: Vec<(String, String)> = vec![];
-    for name in ["english", "code", "json", "chinese", "japanese", "mixed"] {
-        let t = std::fs::read_to_string(format!("{dir}{name}.txt")).unwrap();
-        let mut end = 16384.min(t.len());
-        while !t.is_char_boundary(end) {
-            end -= 1;
-        }
-        rows.push((name.into(), t[..end].into()));
+    let start = Instant::now();
+    black_box(Encoding::O200kBase.count("start"));
+    println!("first count in the process: {:?}", start.elapsed());
+    for encoding in Encoding::ALL {
+        let start = Instant::now();
+        encoding.warm_up();
+        println!("warming up {}: {:?}", encoding.name(), start.elapsed());
     }
-    let mut x = 1u64;
-    let mut rnd = || {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        x
-    };
-    let n = 1_000_000;
-    rows.push(("h:a".into(), "a".repeat(n)));
-    rows.push(("h:spaces".into(), " ".repeat(n)));
-    rows.push(("h:newlines".into(), "\n".repeat(n)));
-    rows.push(("h:letters".into(), (0..n).map(|_| (b'a' + (rnd() % 26) as u8) as char).collect()));
-    let b64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    rows.push(("h:base64".into(), (0..n).map(|_| b64[(rnd() % 64) as usize] as char).collect()));
-    rows.push((
-        "h:cjk".into(),
-        (0..n / 3).map(|_| char::from_u32(0x4e00 + (rnd() % 20000) as u32).unwrap()).collect(),
-    ));
-    let p = b"!\"#$%&'()*+,-./:;<=>?@[]^_`{|}~";
-    rows.push(("h:punct".into(), (0..n).map(|_| p[(rnd() % 31) as usize] as char).collect()));
-    let w = b" \t\n\r";
-    rows.push(("h:ws".into(), (0..n).map(|_| w[(rnd() % 4) as usize] as char).collect()));
-    let filter = std::env::args().nth(1).unwrap_or_default();
-    for (name, text) in &rows {
-        if !name.contains(&filter) && filter != "--bench" {
-            continue;
+    println!();
+
+    let samples = samples().unwrap();
+    println!(
+        "16 kB, MB/s | own | ns/token | tiktoken-rs | ratio | cold: own | tiktoken-rs | ratio"
+    );
+    for (encoding, reference) in encodings() {
+        let theirs = |text: &str| reference.encode_ordinary(text).len() as u64;
+        for sample in &samples {
+            let cold = rate_of_first(sample, &samples, |text| encoding.count(text));
+            let cold_theirs = rate_of_first(sample, &samples, theirs);
+            let warm = rate(&sample.warm, LEAST, |text| encoding.count(text));
+            let warm_theirs = rate(&sample.warm, LEAST, theirs);
+            let token = sample.warm.len() as f64 * 1e3 / warm / encoding.count(&sample.warm) as f64;
+            println!(
+                "{:11} {:9} | {warm:6.1} | {token:5.1} | {warm_theirs:6.1} | {:5.1} | {cold:6.1} | {cold_theirs:6.1} | {:5.1}",
+                encoding.name(),
+                sample.name,
+                warm / warm_theirs,
+                cold / cold_theirs,
+            );
         }
-        let mut out = vec![];
-        for e in [Encoding::O200kBase, Encoding::Cl100kBase] {
-            let reps = (8_000_000 / text.len()).max(2);
-            let mut best = f64::MAX;
-            let mut c = 0;
-            for _ in 0..5 {
-                let t = Instant::now();
-                for _ in 0..reps {
-                    c = std::hint::black_box(e.count(std::hint::black_box(text)));
-                }
-                best = best.min(t.elapsed().as_secs_f64() / reps as f64);
-            }
-            out.push((text.len() as f64 / best / 1e6, best * 1e9 / c as f64));
-        }
-        let mut reference = String::new();
-        if std::env::var("REF").is_ok() && name != "h:spaces" {
-            let r = tiktoken_rs::o200k_base_singleton();
-            let reps = (500_000 / text.len()).max(1);
-            let mut best = f64::MAX;
-            for _ in 0..3 {
-                let t = Instant::now();
-                for _ in 0..reps {
-                    std::hint::black_box(r.encode_ordinary(text).len());
-                }
-                best = best.min(t.elapsed().as_secs_f64() / reps as f64);
-            }
-            let m = text.len() as f64 / best / 1e6;
-            reference = format!("ref {m:6.1} ratio {:5.1}", out[0].0 / m);
-        }
-        println!(
-            "{name:12} o200k {:7.1} MB/s {:6.1} ns/tok   cl100k {:7.1} MB/s {reference}",
-            out[0].0, out[0].1, out[1].0
-        );
     }
+    hostile_inputs();
+    streams(&samples[0].warm, &samples[3].warm);
+    repeats(&samples[0].warm);
+}
+
+fn hostile_inputs() {
+    println!("\nhostile, 1 MB, MB/s | o200k_base | cl100k_base | o200k_base, 100 kB");
+    let mut chance = Chance(0x1234_5678_9abc_def1);
+    let shorter = hostile(&mut chance, 100_000);
+    let mut all = hostile(&mut chance, 1_000_000);
+    all.push(("spaces", " ".repeat(1_000_000)));
+    for (at, (name, text)) in all.iter().enumerate() {
+        let [o200k, cl100k] = [Encoding::O200kBase, Encoding::Cl100kBase]
+            .map(|encoding| rate(text, LEAST, |text| encoding.count(text)));
+        let short = shorter
+            .get(at)
+            .map_or(0.0, |(_, text)| rate(text, LEAST, |text| Encoding::O200kBase.count(text)));
+        println!("{name:33} | {o200k:6.1} | {cl100k:6.1} | {short:6.1}");
+    }
+}
+
+/// Deltas of five bytes, or of two characters.
+fn streams(english: &str, chinese: &str) {
+    println!("\nstream | ns a delta");
+    for (name, text, characters) in [("english", english, 5), ("chinese", chinese, 2)] {
+        let points: Vec<char> = text.chars().collect();
+        let deltas: Vec<String> = points.chunks(characters).map(|c| c.iter().collect()).collect();
+        let mut best = f64::MAX;
+        for _ in 0..200 {
+            let start = Instant::now();
+            let mut stream = Encoding::O200kBase.stream();
+            for delta in &deltas {
+                black_box(stream.push(delta));
+            }
+            best = best.min(start.elapsed().as_secs_f64() * 1e9 / deltas.len() as f64);
+        }
+        println!("{name:7} | {best:5.0}");
+    }
+}
+
+/// Messages of 4 kB of which nine in ten were counted before.
+fn repeats(text: &str) {
+    let memo = CountMemo::new(65_536);
+    let message = |at: usize| format!("{at} {}", &text[..4090]);
+    let messages: Vec<String> = (0..2_000).map(message).collect();
+    let mut best = 0.0_f64;
+    for fresh in messages.chunks(100) {
+        let start = Instant::now();
+        for (at, message) in fresh.iter().enumerate() {
+            black_box(memo.count(Encoding::O200kBase, message));
+            for back in 0..9 {
+                let seen = &fresh[at.saturating_sub(back)];
+                black_box(memo.count(Encoding::O200kBase, seen));
+            }
+        }
+        best = best.max((fresh.len() * 10 * 4096) as f64 / start.elapsed().as_secs_f64() / 1e6);
+    }
+    println!("\n90 % repeated messages of 4 kB: {best:.0} MB/s");
 }

@@ -91,10 +91,11 @@ impl Scratch {
     #[inline(always)]
     fn walk(&mut self, vocabulary: &Vocabulary, piece: &[u8]) -> usize {
         let (mut at, mut count) = (0, 0);
-        let mut token = vocabulary.longest(piece);
+        // The length comes from the search itself, so that the next search needs not wait for the
+        // token's record, nor for the answer whether the token can stand here.
+        let (mut token, mut length) = vocabulary.longest(piece);
         loop {
-            let record = vocabulary.record(token);
-            let end = at + record.length();
+            let end = at + length;
             let is_closed = end < piece.len() && self.closed[end / 64] >> (end % 64) & 1 == 1;
             if !is_closed && (count == 0 || self.stand(vocabulary, self.tokens[count - 1], token)) {
                 self.tokens[count] = token;
@@ -103,14 +104,16 @@ impl Scratch {
                 if at >= piece.len() {
                     return count;
                 }
-                token = vocabulary.longest(&piece[at..]);
-            } else if record.length() > 1 {
-                token = record.prefix();
+                (token, length) = vocabulary.longest(&piece[at..]);
+            } else if length > 1 {
+                token = vocabulary.record(token).prefix();
+                length = vocabulary.record(token).length();
             } else if count > 0 {
                 self.closed[at / 64] |= 1 << (at % 64);
                 count -= 1;
                 token = self.tokens[count];
-                at -= vocabulary.record(token).length();
+                length = vocabulary.record(token).length();
+                at -= length;
             } else {
                 // Not reached: every byte is a token, so some sequence always stands.
                 return 0;

@@ -257,8 +257,8 @@ impl Sink for Collector<'_> {
     #[inline(always)]
     fn whole(&mut self, vocabulary: &Vocabulary, padded: [u8; 16], length: usize) -> bool {
         let piece = padded.get(..length).unwrap_or_default();
-        let token = vocabulary.longest(piece);
-        let whole = vocabulary.record(token).length() == length;
+        let (token, matched) = vocabulary.longest(piece);
+        let whole = matched == length;
         if whole {
             self.0.push(token);
         }

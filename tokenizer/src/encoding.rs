@@ -61,6 +61,12 @@ impl Encoding {
         StreamCounter::new(self)
     }
 
+    /// Touches every page of the tables, so that the first requests don't wait for the disk. It
+    /// takes a millisecond or two, and nothing depends on it.
+    pub fn warm_up(self) {
+        std::hint::black_box(self.vocabulary().touch());
+    }
+
     pub(crate) const fn pattern(self) -> Pattern {
         match self {
             Self::O200kBase | Self::O200kHarmony => Pattern::O200k,

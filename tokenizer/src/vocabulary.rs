@@ -111,6 +111,24 @@ impl Vocabulary {
         self.mark
     }
 
+    /// Reads a byte of every page.
+    pub(crate) fn touch(&self) -> u64 {
+        let tables = [
+            self.piece_pilots,
+            self.pieces.as_flattened(),
+            self.trie.as_flattened(),
+            self.trie_tokens,
+            self.records.as_flattened(),
+            self.pair_pilots,
+            self.pairs.as_flattened(),
+        ];
+        tables
+            .iter()
+            .flat_map(|table| table.iter().step_by(4096))
+            .map(|byte| u64::from(*byte))
+            .sum()
+    }
+
     /// Whether the piece of `length` bytes that these 16 start with is a token of up to
     /// [`hash::PACKED`] bytes. No branch depends on the answer.
     #[inline(always)]
@@ -126,22 +144,22 @@ impl Vocabulary {
         (word(self.pieces, first) ^ low) | (second ^ (high | low & row.again)) == 0
     }
 
-    /// The longest token that `bytes` starts with.
+    /// The longest token that `bytes` starts with, and its length.
     #[inline(always)]
-    pub(crate) fn longest(&self, bytes: &[u8]) -> u32 {
-        let (mut base, mut found) = (self.root, 0);
-        for byte in bytes {
-            let slot = base as usize ^ usize::from(*byte);
+    pub(crate) fn longest(&self, bytes: &[u8]) -> (u32, usize) {
+        let (mut place, mut found, mut length) = (self.root, 0, 0);
+        for (at, byte) in bytes.iter().enumerate() {
+            let slot = place as usize ^ usize::from(*byte);
             let value = half(self.trie, slot);
             if value & 0xff != u32::from(*byte) {
                 break;
             }
             if value & 0x100 != 0 {
-                found = slot;
+                (found, length) = (slot, at + 1);
             }
-            base = value >> 9;
+            place = value >> 9;
         }
-        third(self.trie_tokens, found)
+        (third(self.trie_tokens, found), length)
     }
 
     /// Where tokens start in the trie.
