@@ -9,7 +9,7 @@ use crate::harness::upstream::Upstream;
 async fn stage() -> Stage {
     let upstream = Upstream::start().await;
     let gateway = Gateway::start(&format!(
-        "[providers.claude]\nkind = \"anthropic\"\nbase_url = \"{}\"\napi_key = \"env:UP_KEY\"\n\
+        "[providers.claude]\nkind = \"anthropic\"\nbase_url = \"{}/v1\"\napi_key = \"env:UP_KEY\"\n\
          models = [\"gpt-4o-mini\"]\n\n[prices.\"claude/gpt-4o-mini\"]\ninput = \"1.00\"\noutput = \"2.00\"\n\
          cache_read = \"0.10\"\n\n{RICH}",
         upstream.url

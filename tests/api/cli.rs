@@ -41,7 +41,7 @@ fn the_demos_ledger_can_be_kept_and_audited() {
     let place = dir.to_str().unwrap();
     let demo = tollgate(&["demo", "--port", "0", "--exit-after-samples", "--dir", place]);
     assert!(demo.status.success(), "{}", text(&demo.stderr));
-    let config = dir.join("tollgate.toml");
+    let config = dir.join("demo.toml");
     let config = config.to_str().unwrap();
     let report = tollgate(&["report", "--config", config, "--format", "json"]);
     let rows: Value = serde_json::from_str(&text(&report.stdout)).unwrap();
