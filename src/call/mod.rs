@@ -6,6 +6,7 @@ mod attempts;
 mod error;
 mod operation;
 mod queue;
+pub mod quote;
 mod relay;
 mod services;
 mod sizes;

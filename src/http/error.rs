@@ -106,6 +106,18 @@ impl Failed {
         Failed::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "internal_error", message)
     }
 
+    /// What is wrong, for people.
+    pub fn words(&self) -> &str {
+        &self.wire.message
+    }
+
+    /// The error object that a client of OpenAI's dialect would get, and the status it would come with.
+    pub(super) fn told(&self) -> (u16, Value) {
+        let body = Dialect::OpenAiChat.encode_error(&self.wire);
+        let mut told: Value = serde_json::from_slice(&body).unwrap_or_default();
+        (self.wire.status, told["error"].take())
+    }
+
     /// The response in the shape of the dialect that was spoken.
     pub fn response(self, dialect: Dialect, id: Option<CallId>) -> Response {
         let body = dialect.encode_error(&self.wire);

@@ -6,6 +6,7 @@ mod error;
 mod openai;
 mod own;
 mod query;
+mod quote;
 mod sse;
 pub mod view;
 
@@ -49,6 +50,7 @@ pub fn routes(front: Front) -> Router {
         .route("/v1/organization/usage/embeddings", get(openai::organization::embeddings))
         .route("/v1/usage/{id}", get(own::usage))
         .route("/v1/budgets", get(own::budgets))
+        .route("/v1/quote", post(quote::create))
         .route("/", axum::routing::head(probe))
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)

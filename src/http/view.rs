@@ -2,10 +2,13 @@
 //! the command line, so that all three say the same.
 
 use serde_json::{Map, Value, json};
-use tollgate_accounting::{Class, Metric, Standing, Timestamp};
+use tollgate_accounting::{Amounts, Class, Fit, Metric, Standing, Timestamp};
 
+use super::Failed;
 use super::error::amount;
-use crate::ledger::{CallId, Entry, KeyRow, Kind, Reader, ReportRow, StoreError};
+use crate::call::Operation;
+use crate::call::quote::{Offer, Quote, Taken};
+use crate::ledger::{CallId, Entry, KeyRow, Kind, Reader, Refused, ReportRow, StoreError};
 
 /// One call, explained: its attempts, counts with provenance, and cost line by line on the price card
 /// it was settled with. `None` where the ledger has no such call.
@@ -96,7 +99,7 @@ fn attempt(reader: &Reader, entry: &Entry) -> Result<Value, StoreError> {
 }
 
 /// An instant; none where a price was never anything else.
-fn since(at: Timestamp) -> Option<String> {
+pub fn since(at: Timestamp) -> Option<String> {
     (at.micros() > 0).then(|| at.to_string())
 }
 
@@ -127,6 +130,81 @@ pub fn standing(standing: &Standing) -> Value {
         "available": amount(available),
         "resets_at": resets_at.map(|at| at.to_string()),
     })
+}
+
+/// What a call of that account would come to.
+pub fn quote(account: &str, operation: &Operation<'_>, quote: Quote) -> Value {
+    let Quote { order, offers, cap, cap_is_ours, holds, worst, fits, verdict } = quote;
+    let mut value = json!({
+        "object": "quote",
+        "account": account,
+        "endpoint": operation.endpoint(),
+        "model": operation.model(),
+        "stream": operation.stream(),
+        "choices": operation.choices(),
+        "route": order.name(),
+        "targets": offers.iter().map(offer).collect::<Vec<_>>(),
+        "max_output_tokens": (operation.asked_output() != Some(0)).then_some(cap),
+        "max_output_tokens_from": if cap_is_ours { "gateway" } else { "request" },
+        "holds": holds.name(),
+        "worst": amounts(&worst),
+        "limits": fits.iter().map(fit).collect::<Vec<_>>(),
+        "admitted": verdict.is_ok(),
+    });
+    match verdict {
+        Ok(Taken { held, cap }) => {
+            value["held"] = amounts(&held);
+            value["sent_max_output_tokens"] = cap.into();
+        }
+        Err(refused) => {
+            let waits = matches!(&refused, Refused::Limit(refusal) if refusal.soft);
+            let (status, error) = Failed::from(refused).told();
+            value["waits"] = waits.into();
+            value["status"] = status.into();
+            value["error"] = error;
+        }
+    }
+    value
+}
+
+fn offer(offer: &Offer) -> Value {
+    let Offer { provider, model, card, input, worst, likely, likely_output, learned } = offer;
+    json!({
+        "provider": &**provider,
+        "model": &**model,
+        "input_tokens": input.tokens,
+        "input_provenance": input.provenance.name(),
+        "price": {
+            "version": card.version,
+            "source": card.source,
+            "effective_from": since(card.effective_from),
+        },
+        "worst_usd": worst.to_string(),
+        "likely_usd": likely.to_string(),
+        "likely_output_tokens": likely_output,
+        "likely_from": if *learned { "learned" } else { "default" },
+    })
+}
+
+fn amounts(amounts: &Amounts) -> Value {
+    let Amounts { requests, input_tokens, output_tokens, cost } = amounts;
+    json!({
+        "requests": requests,
+        "input_tokens": input_tokens,
+        "output_tokens": output_tokens,
+        "cost_usd": cost.to_string(),
+    })
+}
+
+/// How a limit stands, and what it would say to the worst case.
+fn fit(fit: &Fit) -> Value {
+    let metric = fit.standing.metric;
+    let mut value = standing(&fit.standing);
+    value["asked"] = amount(Some(metric), fit.asked);
+    value["remains"] = fit.remains().map_or(Value::Null, |left| amount(Some(metric), left));
+    let refusal = fit.refusal.clone().map(|refusal| Failed::from(Refused::Limit(refusal)));
+    value["refused"] = refusal.map_or(Value::Null, |refused| refused.words().into());
+    value
 }
 
 /// One row of a report, with the names of what it is split by.

@@ -15,6 +15,18 @@ pub enum Order {
     Ordered,
 }
 
+impl Order {
+    /// The name, as in a configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Order::Cheapest => "cheapest",
+            Order::Fastest => "fastest",
+            Order::Weighted => "weighted",
+            Order::Ordered => "ordered",
+        }
+    }
+}
+
 /// Orders the targets for a call: indices into `route.targets`. Targets that asked to be left alone
 /// come last: they are still better than no answer.
 ///

@@ -19,6 +19,16 @@ pub enum Holds {
     Strict,
 }
 
+impl Holds {
+    /// The name, as in a configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Holds::Adaptive => "adaptive",
+            Holds::Strict => "strict",
+        }
+    }
+}
+
 /// Which models an account may ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Allowed {

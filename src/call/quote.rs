@@ -1,0 +1,303 @@
+//! What a call would cost and which limits it would meet, by the very steps that admit one, and
+//! without effect: nothing is held, sent, learned or written.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use tollgate_accounting::{
+    Amounts, Class, Facets, Fit, Money, PriceCard, PriceError, Rounding, Trial, Usage,
+};
+use tollgate_providers::{BadRequest, Bounds, Dialect};
+
+use super::admit::{self, Candidate};
+use super::{CallError, Operation, Runtime, Sizes, sizes};
+use crate::ledger::{Counted, Refused};
+use crate::routing::Order;
+use crate::tenants::{Caller, Holds};
+
+/// What a call would come to.
+pub struct Quote {
+    /// How the targets were put in order.
+    pub order: Order,
+    /// Where it would be tried, in that order.
+    pub offers: Vec<Offer>,
+    /// The cap on the output of each choice.
+    pub cap: u64,
+    /// Whether that cap is not the client's own.
+    pub cap_is_ours: bool,
+    /// How the account's calls are held.
+    pub holds: Holds,
+    /// The most that it can come to, wherever it is tried: what a strict hold takes.
+    pub worst: Amounts,
+    /// What each limit on the path says to that.
+    pub fits: Vec<Fit>,
+    /// What would happen if it were sent now.
+    pub verdict: Result<Taken, Refused>,
+}
+
+/// What a call would be at one target.
+pub struct Offer {
+    /// The provider.
+    pub provider: Arc<str>,
+    /// The provider's model.
+    pub model: Arc<str>,
+    /// Its price.
+    pub card: Arc<PriceCard>,
+    /// The input as this model counts it.
+    pub input: Counted,
+    /// The most that it can cost.
+    pub worst: Money,
+    /// What it probably costs: all input at the plain rate, and the usual output.
+    pub likely: Money,
+    /// The output tokens of the likely case.
+    pub likely_output: u64,
+    /// Whether these were learned from replies, rather than taken by default.
+    pub learned: bool,
+}
+
+/// How it would be admitted.
+pub struct Taken {
+    /// What would be held.
+    pub held: Amounts,
+    /// The cap that would be sent, where it is not the client's own.
+    pub cap: Option<u64>,
+}
+
+/// Reads a request as its endpoint would: `input` without `messages` asks for embeddings.
+pub fn read<'a>(body: &'a [u8], bounds: &Bounds) -> Result<Operation<'a>, BadRequest> {
+    #[derive(Deserialize)]
+    struct Peek {
+        input: Option<IgnoredAny>,
+        messages: Option<IgnoredAny>,
+    }
+    // What cannot be read here is told by the reader of chats, in its own words.
+    let peek = serde_json::from_slice::<Peek>(body).ok();
+    if peek.is_some_and(|peek| peek.input.is_some() && peek.messages.is_none()) {
+        let request = Dialect::OpenAiEmbeddings.decode_embeddings(body, bounds)?;
+        return Ok(Operation::Embeddings(request));
+    }
+    Ok(Operation::Chat(Dialect::OpenAiChat.decode_chat(body, bounds)?))
+}
+
+/// Quotes a call. `trial` says what a hold would meet now.
+///
+/// # Errors
+/// Those for which the call itself would be refused before any limit is asked.
+pub fn quote(
+    runtime: &Runtime,
+    sizes: &Sizes,
+    caller: &Caller,
+    operation: &Operation<'_>,
+    trial: impl Fn(&Facets<'_>, Amounts) -> Trial,
+) -> Result<Quote, CallError> {
+    let route = super::route(runtime, caller, operation)?;
+    let (cap, ours) = admit::cap(&route, operation);
+    let plan = admit::plan(runtime, &route, operation, cap)?;
+    let bound = cap.saturating_mul(operation.choices());
+
+    let model = operation.model();
+    let facets = Facets { model, endpoint: operation.endpoint(), prompt: None };
+    let worst = admit::ask(operation, &plan, bound)?;
+    let fits = trial(&facets, worst).fits;
+
+    let likely = sizes.likely(caller, &plan, operation.choices());
+    let verdict = admit::fit(caller.holds, operation, (cap, ours), likely, |output| {
+        let held = admit::ask(operation, &plan, output)?;
+        trial(&facets, held).refusal.map_or(Ok(held), |refusal| Err(Refused::Limit(refusal)))
+    });
+    let offer = |candidate: &Candidate<'_>| {
+        let learned = sizes.learned(candidate.target, &caller.account);
+        offer(candidate, operation, bound, learned).map_err(|_| Refused::Uncountable)
+    };
+    Ok(Quote {
+        order: route.order,
+        offers: plan.iter().map(offer).collect::<Result<_, _>>()?,
+        cap,
+        cap_is_ours: ours && bound > 0,
+        holds: caller.holds,
+        worst,
+        fits,
+        verdict: verdict.map(|(held, cap)| Taken { held, cap }),
+    })
+}
+
+fn offer(
+    candidate: &Candidate<'_>,
+    operation: &Operation<'_>,
+    bound: u64,
+    learned: Option<u64>,
+) -> Result<Offer, PriceError> {
+    let Candidate { target, card, input } = candidate;
+    let one = learned.unwrap_or(sizes::UNKNOWN);
+    let likely_output = one.saturating_mul(operation.choices()).min(bound);
+    let usage = Usage::new().with(Class::Input, input.tokens).with(Class::Output, likely_output);
+    Ok(Offer {
+        provider: target.provider_name.clone(),
+        model: target.model.clone(),
+        card: card.clone(),
+        input: *input,
+        worst: candidate.bound(operation, bound)?,
+        likely: card.cost(&usage, Rounding::HalfEven)?,
+        likely_output,
+        learned: learned.is_some(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use tollgate_accounting::{AccountSpec, Book, Metric, Rates, Tier, Timestamp, UnitPrice, Why};
+
+    use super::*;
+    use crate::call::{OnClientGone, Site};
+    use crate::routing::{Route, Routes, Target};
+    use crate::tenants::Allowed;
+    use crate::upstream::{Endpoint, Patience};
+
+    const NOW: Timestamp = Timestamp::from_micros(1);
+
+    fn target(model: &str, input: &str, output: &str) -> Target {
+        let price = |text| UnitPrice::per_million(text).unwrap();
+        let rates =
+            Rates::new().with(Class::Input, price(input)).with(Class::Output, price(output));
+        let card = PriceCard {
+            version: format!("v/{model}"),
+            source: "list".to_owned(),
+            effective_from: Timestamp::from_micros(0),
+            tiers: vec![Tier { above_input_tokens: 0, rates }],
+            per_request: None,
+        };
+        Target {
+            provider: 0,
+            provider_name: "p".into(),
+            model: model.into(),
+            card: Some(Arc::new(card)),
+            family: tollgate_tokenizer::family("gpt-4o"),
+            counted_as: "gpt-4o".into(),
+            max_output_tokens: None,
+            weight: 1,
+            health: Arc::default(),
+        }
+    }
+
+    fn runtime() -> Runtime {
+        let mut routes = Routes::default();
+        let targets = vec![target("dear", "2", "20"), target("cheap", "1", "10")];
+        let route = Route { order: Order::Cheapest, targets, max_output_tokens: Some(1_000) };
+        routes.insert("fast".to_owned(), route);
+        let site = Site {
+            name: "p".into(),
+            adapter: tollgate_providers::provider("demo").unwrap(),
+            endpoint: Endpoint::in_process(Patience {
+                connect: std::time::Duration::from_secs(1),
+                first_byte: std::time::Duration::from_secs(1),
+                idle: std::time::Duration::from_secs(1),
+            }),
+            on_client_gone: OnClientGone::Cancel,
+            max_retries: 0,
+        };
+        Runtime {
+            routes,
+            providers: vec![Arc::new(site)],
+            price_ceiling: None,
+            max_body_bytes: 1_000_000,
+            bounds: Bounds::default(),
+        }
+    }
+
+    fn quoted(holds: Holds, limits: &[&str], sizes: &Sizes, body: &str) -> Quote {
+        let limits = limits.iter().map(|text| text.parse().unwrap()).collect();
+        let spec = AccountSpec { path: "a".into(), zone: "UTC".into(), limits };
+        let mut book = Book::new();
+        book.configure(NOW, &[spec]).unwrap();
+        let charged = book.account("a").unwrap();
+        let caller = Caller {
+            account: "a".into(),
+            key: "k".into(),
+            charged,
+            charged_path: "a".into(),
+            holds,
+            models: Allowed::All,
+            expires_at: None,
+        };
+        let operation = read(body.as_bytes(), &Bounds::default()).unwrap();
+        let before = format!("{book:?}");
+        let asked = RefCell::new(Vec::new());
+        let trial = |facets: &Facets<'_>, ask: Amounts| {
+            asked.borrow_mut().push(ask);
+            book.trial(NOW, charged, facets, ask)
+        };
+        let quote = quote(&runtime(), sizes, &caller, &operation, trial).unwrap();
+        assert!(!asked.borrow().is_empty());
+        assert_eq!(format!("{book:?}"), before);
+        quote
+    }
+
+    const BODY: &str = r#"{"model":"fast","messages":[{"role":"user","content":"hi"}]}"#;
+
+    #[test]
+    fn the_worst_case_is_the_dearest_targets_and_each_offer_has_its_own() {
+        let quote = quoted(Holds::Strict, &["$1 per day"], &Sizes::default(), BODY);
+        let models: Vec<&str> = quote.offers.iter().map(|offer| &*offer.model).collect();
+        assert_eq!(models, ["cheap", "dear"]);
+        let input = i64::try_from(quote.worst.input_tokens).unwrap();
+        let nanos = |offer: &Offer| (offer.worst.nanos(), offer.likely.nanos());
+        let cheap = (input * 1_000 + 1_000 * 10_000, input * 1_000 + 256 * 10_000);
+        let dear = (input * 2_000 + 1_000 * 20_000, input * 2_000 + 256 * 20_000);
+        assert_eq!(quote.offers.iter().map(nanos).collect::<Vec<_>>(), [cheap, dear]);
+        assert_eq!(quote.worst.cost.nanos(), dear.0);
+        assert_eq!((quote.cap, quote.cap_is_ours), (1_000, true));
+        assert_eq!(quote.fits[0].remains(), Some(1_000_000_000 - dear.0));
+        let taken = quote.verdict.unwrap_or_else(|_| panic!("refused"));
+        assert_eq!((taken.held, taken.cap), (quote.worst, Some(1_000)));
+    }
+
+    #[test]
+    fn what_was_learned_is_the_likely_case_and_is_not_learned_from_a_quote() {
+        let sizes = Sizes::default();
+        assert!(!quoted(Holds::Adaptive, &[], &sizes, BODY).offers[0].learned);
+        sizes.observe(&target("cheap", "1", "10"), &Arc::from("a"), 40);
+        let quote = quoted(Holds::Adaptive, &[], &sizes, BODY);
+        assert!(quote.offers[0].learned && !quote.offers[1].learned);
+        assert!((40..=64).contains(&quote.offers[0].likely_output));
+        assert_eq!(quote.offers[1].likely_output, 256);
+    }
+
+    #[test]
+    fn the_verdict_is_what_would_happen_though_the_worst_case_does_not_fit() {
+        let limits = ["700 output tokens per day"];
+        let strict = quoted(Holds::Strict, &limits, &Sizes::default(), BODY);
+        assert!(strict.fits[0].refusal.is_some() && strict.fits[0].remains().is_none());
+        let Err(Refused::Limit(refusal)) = strict.verdict else { panic!("admitted") };
+        assert_eq!((refusal.why, refusal.metric), (Why::Limit, Some(Metric::OutputTokens)));
+        assert_eq!(refusal.asked, 1_000);
+
+        let whole = quoted(Holds::Adaptive, &limits, &Sizes::default(), BODY);
+        assert!(whole.fits[0].refusal.is_some());
+        let taken = whole.verdict.unwrap_or_else(|_| panic!("refused"));
+        assert_eq!((taken.held.output_tokens, taken.cap), (500, Some(500)));
+
+        let body = BODY.replacen('{', r#"{"stream":true,"#, 1);
+        let stream = quoted(Holds::Adaptive, &limits, &Sizes::default(), &body);
+        let taken = stream.verdict.unwrap_or_else(|_| panic!("refused"));
+        assert_eq!((taken.held.output_tokens, taken.cap), (256, Some(1_000)));
+    }
+
+    #[test]
+    fn a_request_is_read_as_its_endpoint_would() {
+        let cases = [
+            (r#"{"model":"m","input":"x"}"#, Some("embeddings")),
+            (r#"{"model":"m","input":"x","messages":[]}"#, None),
+            (BODY, Some("chat.completions")),
+            (r#"{"model":"m"}"#, None),
+            ("[", None),
+            ("", None),
+        ];
+        for (body, expected) in cases {
+            let read = read(body.as_bytes(), &Bounds::default());
+            assert_eq!(read.ok().map(|operation| operation.endpoint()), expected, "{body}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! `POST /v1/quote`: what a call would cost, and which limits it would meet. Nothing happens.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use http::HeaderMap;
+use tollgate_providers::Dialect;
+
+use super::{Failed, Front, caller, json, view};
+use crate::call::quote;
+use crate::clock;
+
+/// The body is any request as the client would send it.
+pub(super) async fn create(State(front): State<Front>, headers: HeaderMap, body: Body) -> Response {
+    match answer(&front, &headers, body).await {
+        Ok(value) => json(&value),
+        Err(failed) => failed.response(Dialect::OpenAiChat, None),
+    }
+}
+
+async fn answer(
+    front: &Front,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<serde_json::Value, Failed> {
+    let caller = caller::authenticate(front, headers)?;
+    let services = &front.worker.services;
+    let runtime = services.runtime.load_full();
+    let body = caller::body(headers, body, runtime.max_body_bytes).await?;
+    let operation = quote::read(&body, &runtime.bounds)?;
+    let quote = quote::quote(&runtime, &services.sizes, &caller, &operation, |facets, ask| {
+        let now = clock::now();
+        services.ledger.with_book(|book| book.trial(now, caller.charged, facets, ask))
+    })?;
+    Ok(view::quote(&caller.charged_path, &operation, quote))
+}
