@@ -206,6 +206,8 @@ impl Failure {
             ErrorKind::Authentication | ErrorKind::Permission | ErrorKind::Quota => {
                 (502, "server_error")
             }
+            // A conflict keeps its name: it is about the request, and may pass.
+            ErrorKind::Server if self.status == 409 => (409, "invalid_request_error"),
             ErrorKind::Server | ErrorKind::Malformed | ErrorKind::Truncated => {
                 (502, "server_error")
             }
