@@ -26,6 +26,7 @@ mod redact;
 mod registry;
 pub mod sse;
 mod stream;
+mod template;
 pub mod unified;
 
 pub use dialect::{Dialect, EncodeOptions, StreamEncoder};

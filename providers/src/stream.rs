@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::sse::{Framer, RawFrame};
 use crate::unified::{
-    ErrorKind, Event, Events, Frame, FrameKind, ProviderError, StreamDecoder, UsageReport,
+    ErrorKind, Event, Events, Frame, FrameKind, Part, ProviderError, StreamDecoder, UsageReport,
 };
 
 /// What differs: reading the data of one frame.
@@ -37,6 +37,23 @@ impl<'f> Read<'f> {
         Read { kind: FrameKind::End, events: one(Event::End) }
     }
 
+    pub(crate) fn text(choice: u32, text: &'f str) -> Self {
+        let part = Part::Text(text.into());
+        Read { kind: FrameKind::Content, events: one(Event::Delta { choice, part }) }
+    }
+
+    /// The choice and text of a frame that holds nothing else and holds the text in one piece.
+    pub(crate) fn only_text(&self) -> Option<(u32, &str)> {
+        match &self.events[..] {
+            [Event::Delta { choice, part: Part::Text(text) }]
+                if text.is_borrowed() && self.kind == FrameKind::Content =>
+            {
+                Some((*choice, text))
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) fn error(error: ProviderError) -> Self {
         Read { kind: FrameKind::Error, events: one(Event::Error(error)) }
     }
@@ -54,6 +71,8 @@ pub(crate) struct Decoder<R> {
     framer: Framer,
     /// The frame whose events were given last: they borrow from it.
     current: RawFrame,
+    /// No blank line ended it: the stream did.
+    unended: bool,
     end: End,
 }
 
@@ -73,14 +92,17 @@ enum End {
 impl<R: FrameReader> Decoder<R> {
     pub(crate) fn new(reader: R, frame_cap: usize) -> Self {
         let framer = Framer::new(frame_cap);
-        Decoder { reader, framer, current: RawFrame::default(), end: End::Open }
+        Decoder { reader, framer, current: RawFrame::default(), unended: false, end: End::Open }
     }
 
     /// Takes the next frame's bytes, or the last ones that no blank line ended.
     fn advance(&mut self) -> Result<bool, ProviderError> {
         let frame = match self.framer.next_frame() {
             Ok(Some(frame)) => Some(frame),
-            Ok(None) if self.end == End::Closed => self.framer.rest(),
+            Ok(None) if self.end == End::Closed => {
+                self.unended = true;
+                self.framer.rest()
+            }
             Ok(None) => None,
             Err(too_large) => {
                 self.end = End::Failed;
@@ -140,7 +162,7 @@ impl<R: FrameReader> StreamDecoder for Decoder<R> {
         let Read { kind, events } = match self.reader.read(self.current.event(), data) {
             Ok(read) => read,
             // What no blank line ended and cannot be read was cut off.
-            Err(_) if self.end == End::Closed => return verdict(&self.reader, &mut self.end),
+            Err(_) if self.unended => return verdict(&self.reader, &mut self.end),
             Err(e) => {
                 self.end = End::Failed;
                 let message = format!("a frame of the stream cannot be read: {e}");

@@ -213,6 +213,24 @@ fn a_stream_reads_the_same_however_it_is_split() {
 }
 
 #[test]
+fn a_frame_reads_the_same_whatever_frames_came_before_it() {
+    chats(|provider, _, line| {
+        if line.status != 200 || !line.is_stream() || line.body.contains("tool") {
+            return;
+        }
+        // Each frame alone is read by nothing but the parser.
+        let whole = read_stream(provider, &[line.body.as_bytes()]);
+        let mut alone = String::new();
+        for frame in line.body.replace("\r\n", "\n").split_inclusive("\n\n") {
+            alone.push_str(&read_stream(provider, &[frame.as_bytes()]).texts.concat());
+        }
+        if whole.texts.len() == 1 {
+            assert_eq!(whole.texts[0], alone, "{}", line.source);
+        }
+    });
+}
+
+#[test]
 fn the_frames_of_a_stream_are_its_bytes() {
     chats(|provider, _, line| {
         if line.status == 200 && line.is_stream() {

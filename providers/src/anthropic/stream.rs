@@ -9,6 +9,7 @@ use super::reply::tier;
 use super::usage::{At, Seen};
 use crate::openai::told;
 use crate::stream::{FrameReader, Read};
+use crate::template::Template;
 use crate::unified::{Block, Event, Events, FrameKind, Part, Text, UsageReport};
 
 /// Reads the frames of one stream.
@@ -21,6 +22,7 @@ pub(super) struct Reader {
     stopped: bool,
     seen: Seen,
     usage: UsageReport,
+    template: Template,
 }
 
 /// A block that has begun.
@@ -86,6 +88,9 @@ impl FrameReader for Reader {
         _: Option<&'f [u8]>,
         data: &'f [u8],
     ) -> Result<Read<'f>, serde_json::Error> {
+        if let Some((choice, text)) = self.template.read(data) {
+            return Ok(Read::text(choice, text));
+        }
         let wire: WireEvent<'f> = serde_json::from_slice(data)?;
         let mut events = Events::new();
         match wire.kind.as_deref() {
@@ -108,7 +113,11 @@ impl FrameReader for Reader {
                 }
             }
         }
-        Ok(Read { kind: FrameKind::Content, events })
+        let read = Read { kind: FrameKind::Content, events };
+        if let Some((choice, text)) = read.only_text() {
+            self.template.learn(data, choice, text);
+        }
+        Ok(read)
     }
 
     fn usage(&self) -> &UsageReport {

@@ -8,6 +8,7 @@ use super::reply::told;
 use super::{Profile, usage};
 use crate::dialect::openai_chat::{WireContent, finish_reason};
 use crate::stream::{FrameReader, Read};
+use crate::template::Template;
 use crate::unified::{Block, Event, Events, FrameKind, Part, Text, UsageReport};
 
 /// Reads the frames of one stream, and remembers what it learnt.
@@ -20,6 +21,7 @@ pub(crate) struct Reader {
     /// The tool calls that have begun, by choice and index.
     calls: SmallVec<[(u32, u32); 4]>,
     usage: UsageReport,
+    template: Template,
 }
 
 #[derive(Deserialize)]
@@ -106,6 +108,7 @@ impl Reader {
             finished: 0,
             calls: SmallVec::new(),
             usage: UsageReport::default(),
+            template: Template::default(),
         }
     }
 }
@@ -121,7 +124,14 @@ impl FrameReader for Reader {
         if data.starts_with(b"[DONE]") {
             return Ok(Read::end());
         }
-        serde_json::from_slice(data).map(|chunk| self.chunk(chunk))
+        if let Some((choice, text)) = self.template.read(data) {
+            return Ok(Read::text(choice, text));
+        }
+        let read = self.chunk(serde_json::from_slice(data)?);
+        if let Some((choice, text)) = read.only_text() {
+            self.template.learn(data, choice, text);
+        }
+        Ok(read)
     }
 
     fn usage(&self) -> &UsageReport {

@@ -124,8 +124,8 @@ fn take(event: &Event<'_>, read: &mut Read) {
 /// The ways to cut a body that are tried: in two at every byte where it is short, else at every so many
 /// and around the ends of lines; and in pieces of one size.
 pub(crate) fn splits(body: &[u8]) -> Vec<Vec<&[u8]>> {
-    let step = (body.len() / 150).max(1);
-    let near_line = |i: usize| body[i.saturating_sub(2)..i].contains(&b'\n') && i < 2_000;
+    let step = (body.len() / 60).max(1);
+    let near_line = |i: usize| body[i.saturating_sub(2)..i].contains(&b'\n') && i < 1_000;
     let cuts = (0..=body.len()).filter(|i| body.len() < 800 || i % step == 0 || near_line(*i));
     let mut all: Vec<Vec<&[u8]>> = cuts.map(|i| vec![&body[..i], &body[i..]]).collect();
     for size in [1, 2, 3, 7, 61, 1_000] {
