@@ -3,6 +3,7 @@
 mod build;
 mod listen;
 mod pepper;
+mod preview;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use build::BuildError;
 pub use pepper::PepperError;
+pub use preview::{Preview, runtime};
 
 use crate::call::{Drains, Queues, Services, Sizes, Worker};
 use crate::config::{self, Snapshot};

@@ -95,6 +95,12 @@ pub enum Command {
     Request(RequestCommand),
     /// Count the tokens of a text, or of a chat request in JSON
     Count(CountArgs),
+    /// What a call would cost at each target, and which limits it would meet
+    Quote(QuoteArgs),
+    /// The models that can be asked for, with their limits and prices
+    Models(ModelsArgs),
+    /// What models cost, by class and tier, where a price comes from and since when
+    Prices(PricesArgs),
     /// Verify the ledger: every sum and the chain of its rows
     Audit(AuditArgs),
 }
@@ -269,6 +275,49 @@ pub struct CountArgs {
     pub model: String,
     /// The text or the JSON request; standard input if left out
     pub file: Option<PathBuf>,
+}
+
+/// `tollgate quote`.
+#[derive(Args, Debug)]
+pub struct QuoteArgs {
+    /// The model to ask for, instead of the request's own
+    #[arg(long)]
+    pub model: Option<String>,
+    /// The account that would call; without it, no account's limits are asked
+    #[arg(long)]
+    pub account: Option<String>,
+    /// The chat or embeddings request in JSON; standard input if left out
+    pub file: Option<PathBuf>,
+}
+
+/// `tollgate models`.
+#[derive(Args, Debug)]
+pub struct ModelsArgs {
+    /// Of this provider only
+    #[arg(long)]
+    pub provider: Option<String>,
+    /// The whole built-in catalogue, whatever the configuration says
+    #[arg(long)]
+    pub all: bool,
+    /// How to print it [default: table]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+}
+
+/// `tollgate prices`.
+#[derive(Args, Debug)]
+pub struct PricesArgs {
+    /// This model only: an alias, `provider/model`, or a bare name
+    pub model: Option<String>,
+    /// Of this provider only
+    #[arg(long)]
+    pub provider: Option<String>,
+    /// The whole built-in catalogue, whatever the configuration says
+    #[arg(long)]
+    pub all: bool,
+    /// How to print it [default: table]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
 }
 
 /// `tollgate audit`.

@@ -1,8 +1,6 @@
 //! `tollgate count`.
 
-use std::io::Read;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tollgate::call::Operation;
 use tollgate::cli::{CountArgs, Exit, Global, Json, Output};
 use tollgate_accounting::Provenance;
@@ -10,7 +8,7 @@ use tollgate_providers::{Bounds, Dialect};
 use tollgate_tokenizer::family;
 
 pub(super) fn run(_: &Global, args: &CountArgs, output: &mut Output) -> Result<Exit> {
-    let text = read(args)?;
+    let text = super::input(args.file.as_deref())?;
     let (tokens, provenance) = count(&args.model, &text);
     if output.json() {
         let answer = Json::object([
@@ -27,19 +25,6 @@ pub(super) fn run(_: &Global, args: &CountArgs, output: &mut Output) -> Result<E
         output.line(&format!("{tokens}{how}"))?;
     }
     Ok(Exit::Good)
-}
-
-fn read(args: &CountArgs) -> Result<String> {
-    match &args.file {
-        Some(path) => {
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-        }
-        None => {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
-            Ok(text)
-        }
-    }
 }
 
 /// A text that is a chat request is counted as one; any other as it stands.

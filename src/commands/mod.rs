@@ -6,14 +6,18 @@ mod check;
 mod count;
 mod demo;
 mod key;
+mod models;
+mod prices;
+mod quote;
 mod report;
 mod request;
 mod serve;
 
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tollgate::cli::{CheckReport, Cli, Command, Exit, Global, Output};
 use tollgate::config::{self, Snapshot};
 
@@ -28,7 +32,24 @@ pub(crate) fn run(cli: Cli, output: &mut Output) -> Result<Exit> {
         Command::Report(args) => report::run(&global, args, output),
         Command::Request(command) => request::run(&global, command, output),
         Command::Count(args) => count::run(&global, &args, output),
+        Command::Quote(args) => quote::run(&global, &args, output),
+        Command::Models(args) => models::run(&global, &args, output),
+        Command::Prices(args) => prices::run(&global, &args, output),
         Command::Audit(_) => audit::run(&global, output),
+    }
+}
+
+/// A request or text: a file, or standard input.
+fn input(file: Option<&Path>) -> Result<String> {
+    match file {
+        Some(path) => {
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+        }
+        None => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+            Ok(text)
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub use audit::{Audited, Discrepancy, audit};
 pub use directory::KeyRow;
 pub use entry::{CallId, Counted, Entry, Kind, Outcome};
 pub use open_hold::{Durable, OpenHold, Settled, Stop, output_cost};
-pub use recover::{OpenError, Opened, Specs};
+pub use recover::{OpenError, Opened, Specs, look};
 pub use report::{Filter, GroupBy, Reader, ReportRow};
 pub use settlement::{Attempt, CallFacts, Reach};
 pub use store::{Durability, StoreError};

@@ -62,20 +62,7 @@ impl Ledger {
         on_entry: OnEntry,
     ) -> Result<Opened, OpenError> {
         let store = store::open(path, durability)?;
-        let keys = directory::keys(&store.connection).map_err(StoreError::from)?;
-        let extra = directory::extra_limits(&store.connection).map_err(StoreError::from)?;
-        let specs = specs(&keys, &extra).map_err(OpenError::Accounts)?;
-        let mut book = Book::new();
-        book.configure(clock::now(), &specs).map_err(OpenError::Configure)?;
-        for balance in balances(&store.connection).map_err(StoreError::from)? {
-            let account = balance.account.clone();
-            let damaged = |why| OpenError::Damaged(format!("a balance of {account}: {why}"));
-            book.restore_balance(balance).map_err(damaged)?;
-        }
-        let found = holds(&store.connection)?;
-        for hold in &found {
-            hold.restore(&mut book)?;
-        }
+        let (book, found) = restore(&store.connection, specs)?;
         let last_seq = found.iter().map(|hold| hold.meter.seq).max().unwrap_or(0);
         let recovered = found.len();
         let ledger = Ledger::over(State::new(book, last_seq));
@@ -89,6 +76,47 @@ impl Ledger {
         ledger.flush().map_err(|_| OpenError::Damaged("it takes no writes".to_owned()))?;
         Ok(Opened { ledger, recovered, writer, _lock: store.lock })
     }
+}
+
+/// The book as the file has it, read beside whoever writes it; nothing is recovered, and calls in
+/// flight are held. A file that is not there yet has nothing in it.
+pub fn look(path: &Path, specs: &Specs<'_>) -> Result<Book, OpenError> {
+    let connection = match store::open_reader(path) {
+        Ok(connection) => connection,
+        Err(StoreError::Missing(_)) => return configured(&[], &[], specs),
+        Err(error) => return Err(error.into()),
+    };
+    // One transaction, so that balances and holds are of the same instant.
+    let transaction = connection.unchecked_transaction().map_err(StoreError::from)?;
+    restore(&transaction, specs).map(|(book, _)| book)
+}
+
+/// A book of the configured accounts, with the file's balances and open holds.
+fn restore(connection: &Connection, specs: &Specs<'_>) -> Result<(Book, Vec<Found>), OpenError> {
+    let keys = directory::keys(connection).map_err(StoreError::from)?;
+    let extra = directory::extra_limits(connection).map_err(StoreError::from)?;
+    let mut book = configured(&keys, &extra, specs)?;
+    for balance in balances(connection).map_err(StoreError::from)? {
+        let account = balance.account.clone();
+        let damaged = |why| OpenError::Damaged(format!("a balance of {account}: {why}"));
+        book.restore_balance(balance).map_err(damaged)?;
+    }
+    let found = holds(connection)?;
+    for hold in &found {
+        hold.restore(&mut book)?;
+    }
+    Ok((book, found))
+}
+
+fn configured(
+    keys: &[KeyRow],
+    extra: &[(String, String)],
+    specs: &Specs<'_>,
+) -> Result<Book, OpenError> {
+    let specs = specs(keys, extra).map_err(OpenError::Accounts)?;
+    let mut book = Book::new();
+    book.configure(clock::now(), &specs).map_err(OpenError::Configure)?;
+    Ok(book)
 }
 
 impl Opened {

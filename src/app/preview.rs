@@ -1,0 +1,84 @@
+//! A configuration looked at rather than served: its names and prices, and quotes on the limits as
+//! the ledger's file has them. Nothing is written, so it works beside a running gateway.
+
+use std::sync::Arc;
+
+use tollgate_accounting::{AccountSpec, Amounts, Book, Facets};
+
+use super::StartError;
+use super::build::{self, BuildError, Healths};
+use crate::call::quote::{Quote, quote};
+use crate::call::{CallError, Operation, Runtime, Sizes};
+use crate::clock;
+use crate::config::Snapshot;
+use crate::control::{Account, Control};
+use crate::ledger::{Specs, look};
+use crate::tenants::{Allowed, Caller, Holds};
+
+/// What calls would look up under a configuration.
+pub fn runtime(snapshot: &Arc<Snapshot>) -> Result<Runtime, BuildError> {
+    build::runtime(snapshot, &Healths::default(), clock::now())
+}
+
+/// A configuration and the balances it would start from.
+pub struct Preview {
+    runtime: Runtime,
+    accounts: Vec<Account>,
+    book: Book,
+}
+
+impl Preview {
+    /// Reads the ledger's file, if there is one.
+    pub fn of(snapshot: &Arc<Snapshot>) -> Result<Preview, StartError> {
+        let accounts = build::accounts(snapshot);
+        let specs: &Specs<'_> = &|keys, extra| {
+            let mut specs = Control::specs(&accounts, keys, extra).map_err(|e| e.to_string())?;
+            // The root is the path of whoever has no account: only the gateway's own limits are on it.
+            if !specs.iter().any(|spec| spec.path.is_empty()) {
+                let (path, zone) = (String::new(), "UTC".to_owned());
+                specs.insert(0, AccountSpec { path, zone, limits: Vec::new() });
+            }
+            Ok(specs)
+        };
+        let book = look(&snapshot.storage.path, specs)?;
+        Ok(Preview { runtime: runtime(snapshot)?, accounts, book })
+    }
+
+    /// What is read of a request.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// Quotes a call of an account, or of nobody: then no account's limit is asked. Sizes of replies are
+    /// learned by a running gateway and known to it alone, so the likely case is the default. `None`
+    /// where there is no such account.
+    pub fn quote(
+        &self,
+        account: Option<&str>,
+        operation: &Operation<'_>,
+    ) -> Option<Result<Quote, CallError>> {
+        let caller = self.caller(account)?;
+        let now = clock::now();
+        let trial =
+            |facets: &Facets<'_>, ask: Amounts| self.book.trial(now, caller.charged, facets, ask);
+        Some(quote(&self.runtime, &Sizes::default(), &caller, operation, trial))
+    }
+
+    fn caller(&self, path: Option<&str>) -> Option<Caller> {
+        let known = |path| self.accounts.iter().find(|account| account.path == path);
+        let (holds, models) = match path {
+            Some(path) => known(path).map(|account| (account.holds, account.models.clone()))?,
+            None => (Holds::Strict, Allowed::All),
+        };
+        let path = path.unwrap_or_default();
+        Some(Caller {
+            account: path.into(),
+            key: "".into(),
+            charged: self.book.account(path)?,
+            charged_path: path.into(),
+            holds,
+            models,
+            expires_at: None,
+        })
+    }
+}
