@@ -70,8 +70,8 @@ impl Ledger {
             let meter = Arc::new(std::sync::Mutex::new(hold.meter));
             ledger.close_meter(&meter, Outcome::Recovered);
         }
-        let writer = Writer::start(ledger.clone(), store.connection, durability, on_entry)
-            .map_err(StoreError::from)?;
+        let writer =
+            Writer::start(ledger.clone(), store.connection, on_entry).map_err(StoreError::from)?;
         // What was recovered is on its rows before anyone can ask for it.
         ledger.flush().map_err(|_| OpenError::Damaged("it takes no writes".to_owned()))?;
         Ok(Opened { ledger, recovered, writer, _lock: store.lock })

@@ -13,13 +13,14 @@ use tollgate_accounting::{Amounts, Balance, PriceCard, Timestamp};
 use super::entry::{COLUMNS, Entry, GENESIS};
 use super::open_hold::{Meter, lock};
 use super::settlement::{Attempt, CallFacts};
-use super::store::Durability;
 use super::{Ledger, cards, health};
 
-/// The least time between two groups. Each costs a transaction, and with `power` a flush of the disk;
-/// paced, they leave the other core to the calls.
-const PACE_PROCESS: Duration = Duration::from_micros(500);
-const PACE_POWER: Duration = Duration::from_millis(3);
+/// How long the writer rests after a group: as many times as long as the group took. A quiet gateway
+/// commits at once; a busy one gathers larger groups, which cost less a row, and leaves the core to
+/// the calls.
+const REST: u32 = 2;
+/// The longest rest. With `power` a group flushes the disk, which takes milliseconds by itself.
+const LONGEST_REST: Duration = Duration::from_millis(3);
 /// How often a group that found the disk full is tried again.
 const RETRY_FULL: Duration = Duration::from_millis(500);
 
@@ -92,7 +93,6 @@ struct Group {
 pub(super) struct Writer {
     ledger: Ledger,
     connection: Connection,
-    pace: Duration,
     /// Versions of the cards the file is known to have.
     cards: HashSet<String>,
     chain: [u8; 32],
@@ -107,19 +107,14 @@ impl Writer {
     pub(super) fn start(
         ledger: Ledger,
         connection: Connection,
-        durability: Durability,
         on_entry: OnEntry,
     ) -> rusqlite::Result<JoinHandle<()>> {
         let chain = connection
             .query_row("SELECT hash FROM entries ORDER BY seq DESC LIMIT 1", [], |row| row.get(0))
             .optional()?
             .unwrap_or(GENESIS);
-        let pace = match durability {
-            Durability::Process => PACE_PROCESS,
-            Durability::Power => PACE_POWER,
-        };
         let (cards, scratch) = (HashSet::new(), Vec::new());
-        let mut writer = Writer { ledger, connection, pace, cards, chain, scratch, on_entry };
+        let mut writer = Writer { ledger, connection, cards, chain, scratch, on_entry };
         std::thread::Builder::new()
             .name("ledger".into())
             .spawn(move || writer.run())
@@ -128,8 +123,8 @@ impl Writer {
 
     fn run(&mut self) {
         loop {
-            let begun = Instant::now();
             let group = self.next_group();
+            let begun = Instant::now();
             if !group.events.is_empty() || !group.balances.is_empty() {
                 self.commit(&group);
             }
@@ -139,9 +134,7 @@ impl Writer {
                 let _ = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
                 return;
             }
-            if let Some(rest) = self.pace.checked_sub(begun.elapsed()) {
-                std::thread::sleep(rest);
-            }
+            std::thread::sleep(begun.elapsed().saturating_mul(REST).min(LONGEST_REST));
         }
     }
 
