@@ -24,6 +24,7 @@ mod http_date;
 pub mod openai;
 mod redact;
 mod registry;
+mod splice;
 pub mod sse;
 mod stream;
 mod template;

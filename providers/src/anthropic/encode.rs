@@ -7,7 +7,9 @@ use serde_json::value::RawValue;
 
 use super::{OLD_VERSION, VERSION};
 use crate::catalogue::Catalogue;
+use crate::dialect::Dialect;
 use crate::dialect::json::{Object, array, put_str};
+use crate::splice::Splice;
 use crate::unified::{
     BadRequest, Block, ChatRequest, Encoded, Media, Message, ReasoningEffort, ResponseFormat, Role,
     Target, Text, Tool, ToolChoice,
@@ -20,23 +22,45 @@ const LEAST_THINKING: u64 = 1_024;
 
 /// Writes a chat request.
 pub(super) fn chat(req: &ChatRequest<'_>, to: &Target<'_>) -> Result<Encoded, BadRequest> {
+    if req.source.dialect == Dialect::AnthropicMessages {
+        return Ok(splice(req, to));
+    }
     refuse(req)?;
     let mut writer = Writer { req, to, dropped: Vec::new(), version: VERSION };
     let mut body = Vec::with_capacity(req.source.body.len() + 256);
     let mut top = Object::open(&mut body);
     writer.top(&mut top)?;
     top.close();
+    Ok(encoded(writer.version, body, writer.dropped))
+}
+
+/// The client's own body, with model, cap and stream as the target wants them. A client that said which
+/// version of the wire it speaks is to be believed before the header given here.
+fn splice(req: &ChatRequest<'_>, to: &Target<'_>) -> Encoded {
+    let spans = &req.source.spans;
+    let mut splice = Splice::new(&req.source);
+    if req.model != to.model {
+        let mut model = Vec::new();
+        put_str(&mut model, to.model);
+        splice.set("model", spans.model.as_ref(), model);
+    }
+    if let Some(cap) = to.max_output_tokens.filter(|cap| Some(*cap) != req.max_output_tokens) {
+        let span = spans.output_cap.as_ref().map(|(_, span)| span);
+        splice.set("max_tokens", span, cap.to_string().into_bytes());
+    }
+    if to.stream != req.stream {
+        splice.set("stream", spans.stream.as_ref(), to.stream.to_string().into_bytes());
+    }
+    let version = if req.sampling.set().next().is_some() { OLD_VERSION } else { VERSION };
+    encoded(version, splice.finish(), Vec::new())
+}
+
+fn encoded(version: &str, body: Vec<u8>, dropped: Vec<String>) -> Encoded {
     let headers = vec![
         ("content-type", "application/json".to_owned()),
-        ("anthropic-version", writer.version.to_owned()),
+        ("anthropic-version", version.to_owned()),
     ];
-    Ok(Encoded {
-        method: "POST",
-        path: "/messages".to_owned(),
-        headers,
-        body,
-        dropped: writer.dropped,
-    })
+    Encoded { method: "POST", path: "/messages".to_owned(), headers, body, dropped }
 }
 
 fn refuse(req: &ChatRequest<'_>) -> Result<(), BadRequest> {

@@ -16,6 +16,8 @@ use crate::unified::{
     ErrorKind, Failure, HeaderLookup, Provider, ProviderError, Reply, StreamDecoder, Target,
 };
 
+pub(crate) use blocks::{block, texts_or};
+
 /// The version of the wire that refuses sampling parameters.
 pub(crate) const VERSION: &str = "2026-10-21";
 /// The version of the wire that takes them, for models that do.

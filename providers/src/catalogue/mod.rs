@@ -122,10 +122,11 @@ impl<'d> Catalogue<'d> {
         all
     }
 
-    /// The providers known, by the names their source gives them.
+    /// The providers known; those that are of a kind of ours go by its name.
     pub fn providers(&self) -> Vec<&'d str> {
         let mut all = self.models.providers();
         all.extend(self.prices.iter().flat_map(prices::Prices::providers));
+        all.iter_mut().for_each(|name| *name = names::ours(name));
         all.sort_unstable();
         all.dedup();
         all

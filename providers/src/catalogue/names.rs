@@ -20,3 +20,9 @@ pub(super) fn in_prices(provider: &str) -> &str {
 pub(super) fn in_models(provider: &str) -> &str {
     NAMES.iter().find(|(ours, _, _)| *ours == provider).map_or(provider, |(_, _, theirs)| theirs)
 }
+
+/// Our name for a provider of a source; the first where several of ours go by it.
+pub(super) fn ours(theirs: &str) -> &str {
+    let found = NAMES.iter().find(|(_, prices, models)| [*prices, *models].contains(&theirs));
+    found.map_or(theirs, |(ours, _, _)| ours)
+}

@@ -26,6 +26,16 @@ fn what_is_built_in_can_be_read_whole() {
 }
 
 #[test]
+fn a_provider_is_listed_once_by_the_name_of_its_kind() {
+    let providers = Catalogue::builtin().providers();
+    for (ours, theirs) in [("xai", "x-ai"), ("gemini", "google"), ("fireworks", "fireworks-ai")] {
+        assert_eq!(providers.iter().filter(|name| **name == ours).count(), 1, "{ours}");
+        assert!(!providers.contains(&theirs), "{theirs}");
+        assert!(!Catalogue::builtin().models(ours).is_empty(), "{ours}");
+    }
+}
+
+#[test]
 fn every_price_card_is_valid_and_its_version_names_it_alone() {
     let raw: Value = serde_json::from_str(include_str!("../../data/genai-prices-v2.json")).unwrap();
     let (mut versions, mut priced) = (std::collections::HashMap::new(), 0);

@@ -1,5 +1,6 @@
 //! The client's side: what a client writes to us and reads from us, one module a wire format.
 
+pub(crate) mod anthropic_messages;
 mod error;
 pub(crate) mod fields;
 pub(crate) mod json;
@@ -74,7 +75,8 @@ impl Dialect {
     ) -> Result<ChatRequest<'a>, BadRequest> {
         match self {
             Dialect::OpenAiChat => openai_chat::decode(body, bounds),
-            Dialect::OpenAiEmbeddings | Dialect::AnthropicMessages => Err(self.no_chat()),
+            Dialect::AnthropicMessages => anthropic_messages::decode(body, bounds),
+            Dialect::OpenAiEmbeddings => Err(self.no_chat()),
         }
     }
 
@@ -89,12 +91,22 @@ impl Dialect {
 
     /// Writes a whole chat reply.
     pub fn encode_reply(self, reply: &Reply<'_>, options: &EncodeOptions<'_>) -> Vec<u8> {
-        openai_chat::encode_reply(reply, options)
+        match self {
+            Dialect::AnthropicMessages => anthropic_messages::encode_reply(reply, options),
+            Dialect::OpenAiChat | Dialect::OpenAiEmbeddings => {
+                openai_chat::encode_reply(reply, options)
+            }
+        }
     }
 
     /// Writes a streamed chat reply.
     pub fn encoder(self, options: &EncodeOptions<'_>) -> Box<dyn StreamEncoder> {
-        Box::new(openai_chat::Encoder::new(options))
+        match self {
+            Dialect::AnthropicMessages => Box::new(anthropic_messages::Encoder::new(options)),
+            Dialect::OpenAiChat | Dialect::OpenAiEmbeddings => {
+                Box::new(openai_chat::Encoder::new(options))
+            }
+        }
     }
 
     /// Writes an error as the body of a response.

@@ -1,10 +1,10 @@
 //! Writes requests: by splicing where the client spoke this dialect, else from the hub's words.
 
-use super::splice::Splice;
 use super::{Paths, Profile};
 use crate::dialect::Dialect;
 use crate::dialect::json::{Object, put_str};
 use crate::guard::outline;
+use crate::splice::Splice;
 use crate::unified::{BadRequest, ChatRequest, EmbeddingsRequest, Encoded, Target};
 
 /// A chat request.

@@ -3,7 +3,6 @@
 mod classify;
 mod encode;
 mod reply;
-mod splice;
 mod stream;
 mod usage;
 mod write;

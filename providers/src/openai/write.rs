@@ -18,6 +18,9 @@ pub(super) fn chat(
     to: &Target<'_>,
 ) -> Result<(Vec<u8>, Vec<String>), BadRequest> {
     let mut dropped: Vec<String> = req.rest.iter().map(|(name, _)| name.to_string()).collect();
+    if has_cache_marks(req) {
+        dropped.push("cache_control".to_owned());
+    }
     let mut out = Vec::with_capacity(req.source.body.len() + 256);
     let mut top = Object::open(&mut out);
     top.str("model", to.model);
@@ -49,6 +52,13 @@ pub(super) fn chat(
     rest(&mut top, req);
     top.close();
     Ok((out, dropped))
+}
+
+/// This wire caches by itself; marks of what to cache have no place.
+fn has_cache_marks(req: &ChatRequest<'_>) -> bool {
+    let marked = |b: &Block<'_>| matches!(b, Block::Text { cache: Some(_), .. });
+    let on_tool = |t: &Tool<'_>| matches!(t, Tool::Function { cache: Some(_), .. });
+    req.messages.iter().any(|m| m.blocks.iter().any(marked)) || req.tools.iter().any(on_tool)
 }
 
 fn rest(top: &mut Object<'_>, req: &ChatRequest<'_>) {
