@@ -67,6 +67,30 @@ pub(crate) fn walk_settled(
     }
 }
 
+/// Counts a text of fewer than [`BLOCK`] bytes in one go: what is settled of it, where that ends,
+/// and what is not. `None` if it needs a closer look.
+pub(crate) fn tail(
+    pattern: Pattern,
+    vocabulary: &Vocabulary,
+    text: &str,
+    scratch: &mut Scratch,
+) -> Option<(u64, usize, u64)> {
+    let mut window = [0; WINDOW];
+    window.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+    let block = window.first_chunk()?;
+    let (settled, all) = match pattern {
+        Pattern::O200k => block::ends_of_tail::<O200K>(block, text.len()),
+        Pattern::Cl100k => block::ends_of_tail::<CL100K>(block, text.len()),
+    }?;
+    let mut counter = Counter::unlimited();
+    counter.pieces(vocabulary, &window, 0, settled, scratch);
+    let settled_count = counter.total;
+    let end = BLOCK - settled.leading_zeros() as usize;
+    let end = end.saturating_sub(1);
+    counter.pieces(vocabulary, &window, end, all & (u64::MAX << end) & !(1 << end), scratch);
+    Some((settled_count, end, counter.total - settled_count))
+}
+
 /// Returns where it stopped: at the end or, if only what is `SETTLED` counts, before it.
 fn each<const PATTERN: u8, const SETTLED: bool>(
     vocabulary: &Vocabulary,
@@ -164,6 +188,35 @@ impl Counter {
         Self { total: 0, limit: u64::MAX }
     }
 
+    /// Counts the pieces of `window` from byte `start` on. First looks up all of them without a
+    /// branch on what is found, so that the look-ups overlap, then goes through those that are no
+    /// token.
+    #[inline(always)]
+    fn pieces(
+        &mut self,
+        vocabulary: &Vocabulary,
+        window: &[u8; WINDOW],
+        mut start: usize,
+        ends: u64,
+        scratch: &mut Scratch,
+    ) {
+        let (mut rest, mut missed) = (ends, 0_u64);
+        while rest != 0 {
+            let end = rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            let whole = vocabulary.holds(sixteen(window, start), end.wrapping_sub(start));
+            missed |= u64::from(!whole) << start;
+            start = end;
+        }
+        self.total += u64::from(ends.count_ones() - missed.count_ones());
+        while missed != 0 {
+            let start = missed.trailing_zeros() as usize;
+            missed &= missed - 1;
+            let end = (ends >> start >> 1).trailing_zeros() as usize + start + 1;
+            self.missed(vocabulary, window, start, end, scratch);
+        }
+    }
+
     #[inline(never)]
     fn missed(
         &mut self,
@@ -183,8 +236,6 @@ impl Counter {
 }
 
 impl Sink for Counter {
-    /// First looks up all the pieces without a branch on what is found, so that the look-ups
-    /// overlap, then goes through those that are no token.
     #[inline(always)]
     fn block(
         &mut self,
@@ -193,21 +244,7 @@ impl Sink for Counter {
         ends: u64,
         scratch: &mut Scratch,
     ) {
-        let (mut rest, mut start, mut missed) = (ends, 0, 0_u64);
-        while rest != 0 {
-            let end = rest.trailing_zeros() as usize;
-            rest &= rest - 1;
-            let whole = vocabulary.holds(sixteen(window, start), end.wrapping_sub(start));
-            missed |= u64::from(!whole) << start;
-            start = end;
-        }
-        self.total += u64::from(ends.count_ones() - missed.count_ones());
-        while missed != 0 {
-            let start = missed.trailing_zeros() as usize;
-            missed &= missed - 1;
-            let end = (ends >> start >> 1).trailing_zeros() as usize + start + 1;
-            self.missed(vocabulary, window, start, end, scratch);
-        }
+        self.pieces(vocabulary, window, 0, ends, scratch);
     }
 
     #[inline(always)]

@@ -16,6 +16,20 @@ pub(crate) fn ends<const PATTERN: u8>(block: &[u8; BLOCK], filled: usize, last: 
     Walk { block, masks, valid, last: last && valid == filled }.ends::<PATTERN>()
 }
 
+/// The ends that no later text can move, and all the ends if the text ends here, of a text that
+/// has `filled` bytes, fewer than a block; `None` if the block doesn't tell all of them.
+#[inline(always)]
+pub(crate) fn ends_of_tail<const PATTERN: u8>(
+    block: &[u8; BLOCK],
+    filled: usize,
+) -> Option<(u64, u64)> {
+    let masks = masks::of(block);
+    let is_ascii = masks.beyond & below(filled) == 0;
+    let ends = |last| Walk { block, masks, valid: filled, last }.ends::<PATTERN>();
+    let all = if is_ascii { ends(true) } else { 0 };
+    (all >> filled & 1 == 1).then(|| (ends(false), all))
+}
+
 /// [`Pattern`] as a constant that code can be generated for.
 pub(crate) const O200K: u8 = Pattern::O200k as u8;
 /// See [`O200K`].

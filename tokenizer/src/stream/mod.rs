@@ -1,6 +1,6 @@
 //! Counts a text that arrives in deltas.
 //!
-//! A piece is settled once its end was decided without looking behind what has arrived. A short
+//! A piece is settled once its end was decided without looking behind what has arrived. Only the
 //! text after the last settled piece is kept, and counted again with each delta; where that text
 //! grows long, because one piece goes on and on, [`run`] takes it over and keeps no text at all.
 
@@ -10,6 +10,7 @@ mod run;
 use crate::bpe::{Scratch, with_scratch};
 use crate::count::{self, Counter};
 use crate::encoding::Encoding;
+use crate::split::masks::BLOCK;
 use run::Run;
 
 /// The exact count of everything pushed so far, however it was cut into deltas. It holds a few
@@ -22,9 +23,6 @@ pub struct StreamCounter {
     run: Option<Box<Run>>,
     total: u64,
 }
-
-/// A tail of up to this is counted again sooner than it is looked through for what is settled.
-const SHORT: usize = 48;
 
 /// A tail that is longer than this is taken over by a run, if it is one.
 const LONG: usize = 96;
@@ -60,12 +58,18 @@ impl StreamCounter {
         }
         self.tail.push_str(rest.as_str());
         let (pattern, vocabulary) = (self.encoding.pattern(), self.encoding.vocabulary());
-        if self.tail.len() > SHORT {
-            let mut counter = Counter::unlimited();
-            let open = count::walk_settled(pattern, vocabulary, &self.tail, scratch, &mut counter);
-            self.settled += counter.total;
-            self.tail.drain(..open);
+        if self.tail.len() < BLOCK
+            && let Some((settled, end, pending)) =
+                count::tail(pattern, vocabulary, &self.tail, scratch)
+        {
+            self.settled += settled;
+            self.tail.drain(..end);
+            return self.settled + pending;
         }
+        let mut counter = Counter::unlimited();
+        let open = count::walk_settled(pattern, vocabulary, &self.tail, scratch, &mut counter);
+        self.settled += counter.total;
+        self.tail.drain(..open);
         if self.tail.len() > LONG
             && let Some(run) = self.run_of_tail(scratch)
         {
