@@ -16,5 +16,6 @@ mod forwarding;
 mod input;
 mod limits;
 mod odd_usage;
+mod quote;
 mod reports;
 mod streams;

@@ -45,8 +45,10 @@ pub(crate) struct Truth {
     pub(crate) body: Vec<u8>,
     /// Zero until a head was written.
     pub(crate) status: u16,
-    /// Output tokens in bytes that were handed to the socket.
+    /// Output tokens in pieces that were handed to the socket whole.
     pub(crate) produced: u64,
+    /// The same, with the piece that was broken off: it may be readable all the same.
+    pub(crate) begun: u64,
     /// What the reply said was used, once those bytes were handed over too.
     pub(crate) reported: Option<Usage>,
     pub(crate) ended: Ended,
@@ -148,6 +150,7 @@ impl State {
             body: request.body.clone(),
             status: 0,
             produced: 0,
+            begun: 0,
             reported: None,
             ended: Ended::Open,
         });

@@ -131,11 +131,18 @@ impl Connection {
                 Step::Flood(bytes) => self.flood(*bytes).await?,
                 Step::Send(bytes, tokens, usage) => {
                     let framed = if reply.streamed { chunk(bytes) } else { bytes.clone() };
-                    self.write(&framed, cut).await?;
-                    state.note(row, |truth| {
-                        truth.produced += tokens;
-                        truth.reported = usage.or(truth.reported);
-                    });
+                    state.note(row, |truth| truth.begun += tokens);
+                    let before = self.sent;
+                    let written = self.write(&framed, cut).await;
+                    // A cut in the framing behind a piece leaves the piece itself whole.
+                    let framing = if reply.streamed { "\r\n".len() } else { 0 };
+                    if self.sent - before + framing >= framed.len() {
+                        state.note(row, |truth| {
+                            truth.produced += tokens;
+                            truth.reported = usage.or(truth.reported);
+                        });
+                    }
+                    written?;
                 }
             }
         }
