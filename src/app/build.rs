@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tollgate_accounting::{PriceCard, Timestamp};
+use tollgate_accounting::{PriceCard, Tier, Timestamp};
 use tollgate_providers::catalogue::{Catalogue, ModelInfo};
 use tollgate_providers::demo::MODELS;
 use tollgate_providers::{Bounds, provider};
@@ -77,7 +77,13 @@ pub(super) fn runtime(
     let targets = Targets { snapshot: snapshot.clone(), names, healths: healths.clone(), now };
     let price_ceiling = match &snapshot.unknown_price {
         config::UnknownPrice::Refuse => None,
-        config::UnknownPrice::Ceiling(rates) => Some(rates.clone()),
+        config::UnknownPrice::Ceiling(rates) => Some(Arc::new(sealed(PriceCard {
+            version: "ceiling".to_owned(),
+            source: "the configured ceiling for models without a price".to_owned(),
+            effective_from: Timestamp::from_micros(0),
+            tiers: vec![Tier { above_input_tokens: 0, rates: rates.clone() }],
+            per_request: None,
+        }))),
     };
     Ok(Runtime {
         routes: targets.routes(),

@@ -178,6 +178,7 @@ impl Gateway {
                 telemetry::open_calls(services.ledger.open_calls());
                 metrics.run_upkeep();
                 if ticks % PRICES == PRICES - 1 {
+                    services.ledger.forget_old_keys();
                     reload.refresh_prices();
                 }
             }

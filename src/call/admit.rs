@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use tollgate_accounting::{Amounts, Class, Facets, Money, PriceCard, PriceError, Tier, Timestamp};
+use tollgate_accounting::{Amounts, Facets, Money, PriceCard, PriceError, Timestamp};
 
 use super::operation::Operation;
 use super::services::Runtime;
 use super::{CallError, Inbound};
 use crate::clock;
-use crate::ledger::{Admission, Attempt, CallFacts, Counted, Ledger, OpenHold, Refused};
+use crate::ledger::{Admission, Attempt, CallFacts, Counted, Keyed, Ledger, OpenHold, Refused};
 use crate::routing::{Quote, Route, Target, order};
 use crate::tenants::{Caller, Holds};
 
@@ -45,6 +45,15 @@ impl Candidate<'_> {
     }
 }
 
+/// Who asks to be admitted, with what, and where it may go.
+pub(super) struct Ask<'a> {
+    pub(super) caller: &'a Caller,
+    pub(super) inbound: &'a Inbound,
+    pub(super) operation: &'a Operation<'a>,
+    pub(super) plan: &'a [Candidate<'a>],
+    pub(super) keyed: Option<&'a Keyed>,
+}
+
 /// An admitted call, and under which cap.
 pub(super) struct Admitted {
     pub(super) hold: OpenHold,
@@ -69,7 +78,7 @@ pub(super) fn plan<'r>(
         let site = runtime.providers.get(target.provider);
         let can = site.is_some_and(|site| site.adapter.can(operation.needs()));
         able |= can;
-        let card = target.card.clone().or_else(|| ceiling(runtime, target));
+        let card = target.card.clone().or_else(|| runtime.price_ceiling.clone());
         let candidate = match card {
             Some(card) if can => Some(Candidate { target, card, input: operation.count(target) }),
             Some(_) => None,
@@ -116,15 +125,12 @@ pub(super) fn cap(route: &Route, operation: &Operation<'_>) -> (u64, bool) {
 /// smaller than what can be used under the cap in force.
 pub(super) fn admit(
     ledger: &Ledger,
-    caller: &Caller,
-    inbound: &Inbound,
-    operation: &Operation<'_>,
-    plan: &[Candidate<'_>],
-    (cap, ours): (u64, bool),
+    ask: &Ask<'_>,
+    cap: (u64, bool),
     likely: u64,
 ) -> Result<Admitted, Refused> {
-    let try_hold = |output: u64| hold(ledger, caller, inbound, operation, plan, output);
-    let (hold, cap) = fit(caller.holds, operation, (cap, ours), likely, try_hold)?;
+    let try_hold = |output: u64| hold(ledger, ask, output);
+    let (hold, cap) = fit(ask.caller.holds, ask.operation, cap, likely, try_hold)?;
     Ok(Admitted { hold, cap, step: likely.max(LEAST_OUTPUT) })
 }
 
@@ -180,14 +186,8 @@ pub(super) fn ask(
     Ok(Amounts { requests: 1, input_tokens, output_tokens, cost })
 }
 
-fn hold(
-    ledger: &Ledger,
-    caller: &Caller,
-    inbound: &Inbound,
-    operation: &Operation<'_>,
-    plan: &[Candidate<'_>],
-    output_tokens: u64,
-) -> Result<OpenHold, Refused> {
+fn hold(ledger: &Ledger, asking: &Ask<'_>, output_tokens: u64) -> Result<OpenHold, Refused> {
+    let Ask { caller, inbound, operation, plan, keyed } = *asking;
     let Some(first) = plan.first() else { return Err(Refused::Uncountable) };
     let ask = ask(operation, plan, output_tokens)?;
     let now = clock::now();
@@ -201,6 +201,7 @@ fn hold(
         ask,
         deadline: Timestamp::from_micros(deadline.min(longest)),
         first: first.attempt(),
+        keyed: keyed.cloned(),
         facts: CallFacts {
             id: inbound.id,
             received_at: inbound.received_at,
@@ -219,19 +220,6 @@ fn hold(
 fn about_output(refused: &Refused) -> bool {
     use tollgate_accounting::Metric::{Cost, OutputTokens, Tokens};
     matches!(refused, Refused::Limit(refusal) if matches!(refusal.metric, Some(Cost | OutputTokens | Tokens)))
-}
-
-/// The operator's ceiling as a card, where a model without a price is charged at that.
-fn ceiling(runtime: &Runtime, target: &Target) -> Option<Arc<PriceCard>> {
-    let rates = runtime.price_ceiling.clone()?;
-    let of = |class| rates.get(class).map_or(0, |price| price.pico());
-    Some(Arc::new(PriceCard {
-        version: format!("ceiling:{}/{}", of(Class::Input), of(Class::Output)),
-        source: format!("the configured ceiling, for {}/{}", target.provider_name, target.model),
-        effective_from: Timestamp::from_micros(0),
-        tiers: vec![Tier { above_input_tokens: 0, rates }],
-        per_request: None,
-    }))
 }
 
 /// A random number for weighted choices; without one, the clock's low digits do.

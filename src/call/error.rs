@@ -2,7 +2,7 @@
 
 use tollgate_providers::{BadRequest, Failure, ProviderError};
 
-use crate::ledger::Refused;
+use crate::ledger::{Refused, Used};
 
 /// Why a call has no answer.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub enum CallError {
         /// The provider and model without one.
         target: String,
     },
+    /// The client's idempotency key was used before, and has no answer to give again.
+    KeyUsed(Used),
     /// A limit, or the ledger, says no.
     Refused(Refused),
     /// Every attempt failed; this is what the last one said.
@@ -70,6 +72,9 @@ impl From<BadRequest> for CallError {
 
 impl From<Refused> for CallError {
     fn from(refused: Refused) -> CallError {
-        CallError::Refused(refused)
+        match refused {
+            Refused::KeyUsed(used) => CallError::KeyUsed(used),
+            refused => CallError::Refused(refused),
+        }
     }
 }

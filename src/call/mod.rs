@@ -8,6 +8,7 @@ mod operation;
 mod queue;
 pub mod quote;
 mod relay;
+mod repeat;
 mod services;
 mod sizes;
 mod whole;
@@ -21,10 +22,11 @@ pub use error::CallError;
 pub use operation::Operation;
 pub use queue::Queues;
 pub use relay::Relay;
+pub use repeat::well_formed_key;
 pub use services::{Drains, OnClientGone, Runtime, Services, Site, Worker};
 pub use sizes::Sizes;
 
-use crate::ledger::{CallId, Settled};
+use crate::ledger::{CallId, KeyName, Settled};
 use crate::routing::{NoRoute, Route};
 use crate::tenants::Caller;
 
@@ -39,6 +41,16 @@ pub struct Inbound {
     pub tags: Option<Arc<str>>,
     /// When the client stops waiting.
     pub deadline: Option<Timestamp>,
+    /// The client's idempotency key.
+    pub key: Option<Arc<str>>,
+}
+
+/// What `serve` has for the client.
+pub enum Served {
+    /// The call was made.
+    Made(Answered),
+    /// The call was made before, with this idempotency key; its answer is kept.
+    Repeated(KeyName),
 }
 
 /// An answer for the client.
@@ -86,17 +98,24 @@ pub async fn serve(
     caller: &Caller,
     inbound: &Inbound,
     operation: &Operation<'_>,
-) -> Result<Answered, CallError> {
+) -> Result<Served, CallError> {
     let services = &worker.services;
     let runtime = services.runtime.load_full();
+    let ledger = &services.ledger;
+
+    let keyed = repeat::keyed(caller, inbound, operation);
+    if let Some(repeated) = repeat::check(ledger, keyed.as_ref())? {
+        return Ok(Served::Repeated(repeated));
+    }
 
     let route = route(&runtime, caller, operation)?;
     let cap = admit::cap(&route, operation);
     let plan = admit::plan(&runtime, &route, operation, cap.0)?;
     let likely = services.sizes.likely(caller, &plan, operation.choices());
-    let ledger = &services.ledger;
-    let admit = || admit::admit(ledger, caller, inbound, operation, &plan, cap, likely);
+    let ask = admit::Ask { caller, inbound, operation, plan: &plan, keyed: keyed.as_ref() };
+    let admit = || admit::admit(ledger, &ask, cap, likely);
     let admit::Admitted { hold, cap, step } = services.queues.admit(admit).await?;
+    let key = repeat::in_use(ledger, keyed);
 
     let (hold, accepted) = attempts::walk(worker, &runtime, operation, &plan, cap, hold).await?;
     let attempts::Accepted { answer, site, candidate, attempts, dropped } = accepted;
@@ -114,12 +133,12 @@ pub async fn serve(
     hold.durable().await?;
     let told = Told::new(caller, inbound, operation);
     let reply = if operation.stream() {
-        let relay = Relay::new(worker.clone(), site.clone(), target, answer.body, hold, told, step);
-        Reply::Stream(Box::new(relay))
+        let flow = relay::Flow::new(site.clone(), target, answer.body, hold, told, step);
+        Reply::Stream(Box::new(Relay::new(worker.clone(), flow, key)))
     } else {
-        whole::receive(worker, site, target, answer.body, hold, told).await?
+        whole::receive(worker, site, target, answer.body, hold, told, key).await?
     };
-    Ok(Answered { from, reply })
+    Ok(Served::Made(Answered { from, reply }))
 }
 
 /// What a reply is written with: the client's dialect and the names it used.

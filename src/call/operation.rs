@@ -125,6 +125,11 @@ impl<'a> Operation<'a> {
         }
     }
 
+    /// The body it was decoded from.
+    pub fn body(&self) -> &[u8] {
+        self.source().body
+    }
+
     fn source(&self) -> &Source<'a> {
         match self {
             Operation::Chat(request) => &request.source,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tollgate_accounting::Rates;
+use tollgate_accounting::PriceCard;
 use tollgate_providers::{Bounds, Provider};
 
 use super::queue::Queues;
@@ -42,7 +42,7 @@ pub struct Runtime {
     /// By the index in a target.
     pub providers: Vec<Arc<Site>>,
     /// What a model without a price costs at most; `None` refuses it.
-    pub price_ceiling: Option<Rates>,
+    pub price_ceiling: Option<Arc<PriceCard>>,
     /// The largest request body.
     pub max_body_bytes: usize,
     /// What a request may contain.

@@ -9,7 +9,7 @@ use tollgate_providers::{ErrorKind, ProviderError, UsageReport};
 
 use super::services::{OnClientGone, Site};
 use super::{CallError, Reply, Told, Worker};
-use crate::ledger::{OpenHold, Outcome};
+use crate::ledger::{KeyInUse, OpenHold, Outcome};
 use crate::routing::Target;
 use crate::upstream::{Body, Broken};
 
@@ -26,13 +26,17 @@ pub(super) async fn receive(
     body: Body,
     hold: OpenHold,
     told: Told,
+    key: Option<KeyInUse>,
 ) -> Result<Reply, CallError> {
     let (site, target) = (site.clone(), target.clone());
     let gone = site.on_client_gone;
     let services = worker.services.clone();
     let work = async move {
         let reply = finish(&site, &target, body, hold, &told).await;
-        if let Ok(Reply::Whole { settled, .. }) = &reply {
+        if let Ok(Reply::Whole { settled, body }) = &reply {
+            if let Some(key) = key {
+                key.answered("application/json", body.clone());
+            }
             services.sizes.observe(&target, &told.account, settled.output.tokens);
         }
         reply

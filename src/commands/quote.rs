@@ -22,9 +22,10 @@ pub(super) fn run(global: &Global, args: &QuoteArgs, output: &mut Output) -> Res
     let operation = quote::read(text.as_bytes(), &preview.runtime().bounds)?;
     let account = args.account.as_deref();
     let quoted = preview.quote(account, &operation);
-    let quoted = quoted.with_context(|| format!("there is no account {:?}", args.account))?;
+    let account = account.unwrap_or_default();
+    let quoted = quoted.with_context(|| format!("there is no account {account:?}"))?;
     let quoted = quoted.map_err(|error| anyhow!("{}", Failed::from(error).words()))?;
-    let value = view::quote(account.unwrap_or_default(), &operation, quoted);
+    let value = view::quote(account, &operation, quoted);
     if output.json() {
         output.line(&value.to_string())?;
     } else {
@@ -84,7 +85,8 @@ fn show(quote: &Value, output: &mut Output) -> Result<()> {
     }
     output.line("")?;
     for limit in quote["limits"].as_array().into_iter().flatten() {
-        if !limit["refused"].is_null() {
+        // The verdict says it, where that is what would happen.
+        if !limit["refused"].is_null() && limit["refused"] != quote["error"]["message"] {
             output.line(&format!("the worst case is refused: {}", words(&limit["refused"])))?;
         }
     }

@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use tollgate_accounting::Timestamp;
 
 use super::{Failed, Front};
-use crate::call::Inbound;
+use crate::call::{Inbound, well_formed_key};
 use crate::clock;
 use crate::ledger::CallId;
 use crate::tenants::{Caller, Denied};
@@ -41,7 +41,8 @@ pub(super) fn inbound(headers: &HeaderMap, id: CallId) -> Result<Inbound, Failed
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or(""));
     let tags = text("x-tollgate-tags").map(tags).transpose()?.flatten();
     let deadline = text("x-tollgate-deadline").map(|t| deadline(t, received_at)).transpose()?;
-    Ok(Inbound { id, received_at, tags, deadline })
+    let key = text("idempotency-key").map(key).transpose()?;
+    Ok(Inbound { id, received_at, tags, deadline, key })
 }
 
 /// The body, if it is plain and within the limit.
@@ -99,6 +100,11 @@ fn tags(text: &str) -> Result<Option<Arc<str>>, Failed> {
     pairs.sort_unstable();
     let joined: Vec<String> = pairs.iter().map(|(n, v)| format!("{n}={v}")).collect();
     Ok((!joined.is_empty()).then(|| joined.join(",").into()))
+}
+
+fn key(text: &str) -> Result<Arc<str>, Failed> {
+    let message = "idempotency-key takes 1 to 255 visible characters";
+    well_formed_key(text).ok_or_else(|| Failed::parameter("idempotency-key", message))
 }
 
 /// Seconds from now, or an instant in RFC 3339.

@@ -9,7 +9,7 @@ use tollgate_providers::{BadRequest, Dialect, Next, WireError};
 
 use crate::call::CallError;
 use crate::clock;
-use crate::ledger::{CallId, Refused};
+use crate::ledger::{CallId, Refused, Used};
 use crate::tenants::Denied;
 
 /// The longest wait a client is told to sit out. Beyond it some SDKs hang (anthropic-python sleeps for
@@ -186,6 +186,7 @@ impl From<CallError> for Failed {
                 );
                 Failed::invalid(StatusCode::BAD_REQUEST, "model_unpriced", message).param("model")
             }
+            CallError::KeyUsed(used) => used.into(),
             CallError::Refused(refused) => refused.into(),
             CallError::Provider { failure, attempts } => {
                 let mut wire = failure.to_wire();
@@ -223,6 +224,31 @@ impl From<CallError> for Failed {
     }
 }
 
+impl From<Used> for Failed {
+    fn from(used: Used) -> Failed {
+        match used {
+            Used::Differently => Failed::invalid(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "this idempotency key was used for another request",
+            ),
+            Used::InFlight(id) | Used::Answered(id) => {
+                let message = format!("{id} was sent with this idempotency key and is in flight");
+                Failed::invalid(StatusCode::CONFLICT, "idempotency_key_in_flight", message)
+                    .retry_after(1_000_000)
+            }
+            Used::Lost(id) => {
+                let message = format!(
+                    "{id} was sent with this idempotency key and charged, and its answer was lost \
+                     when the gateway ended: send another key to have it made again"
+                );
+                Failed::invalid(StatusCode::CONFLICT, "idempotent_answer_lost", message)
+                    .final_word()
+            }
+        }
+    }
+}
+
 impl From<Refused> for Failed {
     fn from(refused: Refused) -> Failed {
         let unavailable = |code, message: &str| {
@@ -235,6 +261,7 @@ impl From<Refused> for Failed {
             Refused::DiskFull => unavailable("ledger_full", "the gateway's disk is full"),
             Refused::InDoubt => unavailable("ledger_in_doubt", "the gateway is restarting"),
             Refused::Closing => unavailable("shutting_down", "the gateway is shutting down"),
+            Refused::KeyUsed(used) => used.into(),
             Refused::Uncountable => Failed::invalid(
                 StatusCode::BAD_REQUEST,
                 "cost_out_of_range",

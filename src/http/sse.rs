@@ -9,10 +9,10 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tollgate_accounting::{Metric, Standing};
 
-use super::{Front, stamp};
+use super::{Failed, Front, reading, stamp};
 use crate::call::{Answered, Origin, Reply};
 use crate::clock;
-use crate::ledger::CallId;
+use crate::ledger::{CallId, KeyName};
 use crate::tenants::Caller;
 
 /// The response to a call that has an answer.
@@ -40,6 +40,18 @@ pub(super) fn respond(front: &Front, caller: &Caller, id: CallId, answered: Answ
     }
     rate_limits(headers, &front.worker.services.ledger.standing(caller.charged));
     response
+}
+
+/// The answer that a call got when it was first made with its idempotency key.
+pub(super) async fn repeat(front: &Front, name: KeyName) -> Result<Response, Failed> {
+    let kept = reading(front, move |reader| reader.kept_reply(&name)).await?;
+    let kept = kept.ok_or_else(|| Failed::internal(&"a kept answer is missing"))?;
+    let mut response = Response::new(Body::from(kept.body));
+    let headers = response.headers_mut();
+    put(headers, header::CONTENT_TYPE, &kept.content_type);
+    stamp(headers, Some(kept.id));
+    put(headers, HeaderName::from_static("x-tollgate-repeated"), "true");
+    Ok(response)
 }
 
 fn origin(headers: &mut HeaderMap, from: &Origin) {

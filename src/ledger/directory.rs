@@ -113,7 +113,7 @@ impl Ledger {
         if state.closing {
             return Err(Refused::Closing);
         }
-        state.queue.push(Event::Job(Job { write: Box::new(write), done }));
+        state.queue.push(Event::Job(Job { write: Box::new(write), done: Some(done) }));
         self.wake_writer(state);
         wait.recv().map_err(|_| Refused::InDoubt)
     }

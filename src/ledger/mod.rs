@@ -9,6 +9,7 @@ mod audit;
 mod cards;
 mod directory;
 mod entry;
+mod idempotency;
 mod open_hold;
 mod recover;
 mod report;
@@ -29,6 +30,7 @@ use tollgate_accounting::{
 pub use audit::{Audited, Discrepancy, audit};
 pub use directory::KeyRow;
 pub use entry::{CallId, Counted, Entry, Kind, Outcome};
+pub use idempotency::{KeptReply, KeyInUse, KeyName, Keyed, Used};
 pub use open_hold::{Durable, OpenHold, Settled, Stop, output_cost};
 pub use recover::{OpenError, Opened, Specs, look};
 pub use report::{Filter, GroupBy, Reader, ReportRow};
@@ -37,6 +39,7 @@ pub use store::{Durability, StoreError};
 pub use writer::OnEntry;
 
 use crate::clock;
+use idempotency::Keys;
 use open_hold::{Meter, lock};
 use writer::{Event, HoldRow};
 
@@ -58,6 +61,8 @@ pub enum Refused {
     Closing,
     /// An amount cannot be computed without overflow.
     Uncountable,
+    /// The client's idempotency key was used before.
+    KeyUsed(Used),
 }
 
 /// A handle to the ledger. Clones are cheap and share it.
@@ -82,6 +87,8 @@ struct State {
     /// Whether the writer sleeps until it is woken.
     idle: bool,
     closing: bool,
+    /// Idempotency keys of the last day.
+    keys: Keys,
 }
 
 /// What the writer's disk allows, as a number in `Shared::health`.
@@ -107,12 +114,15 @@ pub struct Admission<'a> {
     pub deadline: Timestamp,
     /// The first attempt.
     pub first: Attempt,
+    /// The client's idempotency key for the call.
+    pub keyed: Option<Keyed>,
 }
 
 impl Ledger {
     /// Admits a call on every account of its path, or on none.
     pub fn hold(&self, admission: Admission<'_>) -> Result<OpenHold, Refused> {
-        let Admission { facts, charged, charged_path, facets, ask, deadline, first } = admission;
+        let Admission { facts, charged, charged_path, facets, ask, deadline, first, keyed } =
+            admission;
         match self.0.health.load(Ordering::Acquire) {
             health::GOOD => {}
             health::DISK_FULL => return Err(Refused::DiskFull),
@@ -127,11 +137,18 @@ impl Ledger {
         if state.queue.len() + state.open.len() >= QUEUE {
             return Err(Refused::Busy);
         }
+        if let Some(used) = keyed.as_ref().and_then(|keyed| state.keys.used(keyed)) {
+            return Err(Refused::KeyUsed(used));
+        }
         let held = state
             .book
             .hold(clock::now(), HoldId(id.0), charged, &facets, ask, deadline)
             .map_err(Refused::Limit)?;
         row.taken_at = held.taken_at;
+        if let Some(keyed) = keyed {
+            state.keys.begin(&keyed, id, held.taken_at);
+            row.keyed = Some(keyed);
+        }
         state.last_seq += 1;
         let seq = state.last_seq;
         let meter = Arc::new(Mutex::new(Meter::new(seq, facts, deadline, ask, first)));
@@ -292,7 +309,7 @@ impl Ledger {
 }
 
 impl State {
-    fn new(book: Book, last_seq: u64) -> State {
+    fn new(book: Book, last_seq: u64, keys: Keys) -> State {
         State {
             book,
             queue: Vec::new(),
@@ -300,6 +317,7 @@ impl State {
             last_seq,
             idle: false,
             closing: false,
+            keys,
         }
     }
 }

@@ -13,6 +13,7 @@ use tollgate_accounting::{
 
 use super::directory::{self, KeyRow};
 use super::entry::{CallId, Counted, Entry, Outcome};
+use super::idempotency::Keys;
 use super::open_hold::Meter;
 use super::settlement::{Attempt, CallFacts, Reach};
 use super::store::{self, Durability, StoreError};
@@ -63,9 +64,10 @@ impl Ledger {
     ) -> Result<Opened, OpenError> {
         let store = store::open(path, durability)?;
         let (book, found) = restore(&store.connection, specs)?;
+        let keys = Keys::load(&store.connection).map_err(StoreError::from)?;
         let last_seq = found.iter().map(|hold| hold.meter.seq).max().unwrap_or(0);
         let recovered = found.len();
-        let ledger = Ledger::over(State::new(book, last_seq));
+        let ledger = Ledger::over(State::new(book, last_seq, keys));
         for hold in found {
             let meter = Arc::new(std::sync::Mutex::new(hold.meter));
             ledger.close_meter(&meter, Outcome::Recovered);

@@ -205,7 +205,7 @@ impl Reader {
         self.read(directory::extra_limits)
     }
 
-    fn read<T>(
+    pub(super) fn read<T>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {

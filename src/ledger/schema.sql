@@ -118,3 +118,18 @@ CREATE TABLE extra_limits (
     added_at INTEGER NOT NULL,
     PRIMARY KEY (account, text)
 ) STRICT, WITHOUT ROWID;
+
+-- Idempotency keys: bound to their call with its hold, answered when the reply is whole. A key without
+-- a body at start was in flight when the last run died.
+CREATE TABLE replies (
+    account      TEXT NOT NULL,
+    endpoint     TEXT NOT NULL,
+    key          TEXT NOT NULL,
+    digest       BLOB NOT NULL,
+    id           BLOB NOT NULL,
+    at           INTEGER NOT NULL,
+    content_type TEXT,
+    body         BLOB,
+    PRIMARY KEY (account, endpoint, key)
+) STRICT;
+CREATE INDEX replies_by_age ON replies (at);

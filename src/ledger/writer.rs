@@ -11,6 +11,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
 use tollgate_accounting::{Amounts, Balance, PriceCard, Timestamp};
 
 use super::entry::{COLUMNS, Entry, GENESIS};
+use super::idempotency::{self, Keyed};
 use super::open_hold::{Meter, lock};
 use super::settlement::{Attempt, CallFacts};
 use super::{Ledger, cards, health};
@@ -41,7 +42,7 @@ pub(super) enum Event {
 /// An administrative write and where its result goes. It may run again after a full disk.
 pub(super) struct Job {
     pub(super) write: Box<dyn Fn(&Transaction<'_>) -> rusqlite::Result<()> + Send>,
-    pub(super) done: std::sync::mpsc::SyncSender<()>,
+    pub(super) done: Option<std::sync::mpsc::SyncSender<()>>,
 }
 
 /// A row of `holds`: enough to settle the call if nothing else of it survives.
@@ -53,6 +54,8 @@ pub(super) struct HoldRow {
     deadline: Timestamp,
     /// The book's instant of it, which decides the periods it belongs to.
     pub(super) taken_at: Timestamp,
+    /// The client's key for the call.
+    pub(super) keyed: Option<Keyed>,
 }
 
 impl HoldRow {
@@ -70,6 +73,7 @@ impl HoldRow {
             held: *held,
             deadline,
             taken_at: facts.received_at,
+            keyed: None,
         }
     }
 }
@@ -192,7 +196,10 @@ impl Writer {
         for event in &group.events {
             match event {
                 Event::Close { entries, .. } => entries.iter().for_each(&self.on_entry),
-                Event::Job(job) => drop(job.done.try_send(())),
+                Event::Job(job) => {
+                    // Who waits for it may have gone.
+                    let _ = job.done.as_ref().map(|done| done.try_send(()));
+                }
                 Event::Hold { .. } | Event::Progress(_) | Event::Snapshot(_) => {}
             }
         }
@@ -217,6 +224,9 @@ impl Writer {
             for event in &group.events {
                 match event {
                     Event::Hold { seq, row } => {
+                        if let Some(keyed) = &row.keyed {
+                            idempotency::insert(&transaction, keyed, row.facts.id, row.taken_at)?;
+                        }
                         if closed.contains(seq) {
                             opened.insert(*seq);
                         } else {
@@ -277,7 +287,7 @@ impl Event {
 }
 
 fn insert_hold(transaction: &Transaction<'_>, seq: u64, row: &HoldRow) -> rusqlite::Result<()> {
-    let HoldRow { facts, charged_path, attempt, held, deadline, taken_at } = row;
+    let HoldRow { facts, charged_path, attempt, held, deadline, taken_at, keyed: _ } = row;
     transaction
         .prepare_cached(
             "INSERT INTO holds (seq, id, at, deadline, charged_account, account, key, endpoint,

@@ -23,7 +23,7 @@ const FRAME: usize = 1024 * 1024;
 const JOURNAL_TOKENS: u64 = 256;
 const JOURNAL_TIME: Duration = Duration::from_secs(2);
 
-pub(super) struct Flow {
+pub(in crate::call) struct Flow {
     body: Body,
     decoder: Box<dyn StreamDecoder>,
     /// Writes frames of our own: all of them for another dialect, else only those of a cut or error.
@@ -63,7 +63,7 @@ pub(super) enum Turn {
 pub(super) type Piece = Option<Result<Bytes, Broken>>;
 
 impl Flow {
-    pub(super) fn new(
+    pub(in crate::call) fn new(
         site: Arc<Site>,
         target: &Target,
         body: Body,

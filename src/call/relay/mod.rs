@@ -7,18 +7,17 @@ mod tally;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::services::{OnClientGone, Site};
-use super::{Told, Worker};
-use crate::ledger::OpenHold;
-use crate::routing::Target;
-use crate::upstream::Body;
-use flow::{Flow, Turn};
+use super::Worker;
+use super::repeat::Keeping;
+use super::services::OnClientGone;
+use crate::ledger::KeyInUse;
+pub(super) use flow::Flow;
+use flow::Turn;
 
 /// Silence after which the client is sent a comment, so that nothing between takes the connection for
 /// dead. Never an `id:` line: openai-python makes an empty event of what follows one.
@@ -32,21 +31,15 @@ pub struct Relay {
     ready: VecDeque<Bytes>,
     worker: Worker,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Where the client may ask for the same again.
+    keeping: Option<Keeping>,
 }
 
 impl Relay {
-    pub(super) fn new(
-        worker: Worker,
-        site: Arc<Site>,
-        target: &Target,
-        body: Body,
-        hold: OpenHold,
-        told: Told,
-        step: u64,
-    ) -> Relay {
-        let flow = Flow::new(site, target, body, hold, told, step);
+    pub(super) fn new(worker: Worker, flow: Flow, key: Option<KeyInUse>) -> Relay {
+        let keeping = key.map(Keeping::new);
         let stop = Box::pin(worker.services.stop.clone().cancelled_owned());
-        Relay { flow: Some(flow), ready: VecDeque::new(), worker, stop }
+        Relay { flow: Some(flow), ready: VecDeque::new(), worker, stop, keeping }
     }
 
     /// The next bytes for the client; nothing at the end. Dropping the relay before that settles the
@@ -54,9 +47,15 @@ impl Relay {
     pub async fn next(&mut self) -> Option<Bytes> {
         loop {
             if let Some(bytes) = self.ready.pop_front() {
+                if let Some(keeping) = &mut self.keeping {
+                    keeping.frame(&bytes);
+                }
                 return Some(bytes);
             }
-            let flow = self.flow.as_mut()?;
+            let Some(flow) = self.flow.as_mut() else {
+                self.keeping.take().map(Keeping::end);
+                return None;
+            };
             let turn = tokio::select! {
                 biased;
                 piece = flow.wait(KEEP_ALIVE) => match piece {
@@ -77,7 +76,12 @@ impl Relay {
         let (target, account) = (flow.target.clone(), flow.told.account.clone());
         let settled = match turn {
             Turn::On => return,
-            Turn::Over => flow.end(&mut self.ready),
+            Turn::Over => {
+                if let Some(keeping) = &mut self.keeping {
+                    keeping.completed();
+                }
+                flow.end(&mut self.ready)
+            }
             Turn::Failed(outcome, error) => flow.fail(outcome, &error, &mut self.ready),
             Turn::Cut(refused) => flow.cut(&refused, &mut self.ready),
         };

@@ -6,7 +6,7 @@ use axum::response::Response;
 use http::HeaderMap;
 use tollgate_providers::Dialect;
 
-use crate::call::{Operation, serve};
+use crate::call::{Operation, Served, serve};
 use crate::http::{Failed, Front, caller, sse};
 use crate::ledger::CallId;
 
@@ -35,6 +35,8 @@ async fn answer(
     };
     let body = caller::body(headers, body, most).await?;
     let request = Operation::Chat(DIALECT.decode_chat(&body, &bounds)?);
-    let answered = serve(&front.worker, &caller, &inbound, &request).await?;
-    Ok(sse::respond(front, &caller, id, answered))
+    match serve(&front.worker, &caller, &inbound, &request).await? {
+        Served::Made(answered) => Ok(sse::respond(front, &caller, id, answered)),
+        Served::Repeated(name) => sse::repeat(front, name).await,
+    }
 }
