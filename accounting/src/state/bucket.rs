@@ -59,7 +59,7 @@ impl Bucket {
         self.advance(rule, now);
         self.water += scaled(rule, used) - scaled(rule, charged);
         self.water = self.water.max(0);
-        self.excused |= used > charged;
+        self.excused |= used > charged && self.water > full(rule);
         self.dirty = true;
     }
 

@@ -63,8 +63,7 @@ fn a_hold_settles_into_the_period_it_was_taken_in() {
     bench.hold(2, "acme", tokens(1000)).unwrap();
     bench.settle(1, tokens(800));
     assert_eq!(bench.standing("acme")[0].posted, 0);
-    let rows: Vec<_> =
-        bench.book.take_dirty().iter().map(|row| (row.period, row.fields[1])).collect();
+    let rows: Vec<_> = bench.commit().iter().map(|row| (row.period, row.fields[1])).collect();
     assert!(rows.contains(&(bench.now.micros() - bench.now.micros() % DAY - DAY, 800)), "{rows:?}");
     bench.check();
 }

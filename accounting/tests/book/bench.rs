@@ -1,7 +1,10 @@
 //! A book at a workbench: short words for tests.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use tollgate_accounting::{
-    AccountSpec, Amounts, Book, Facets, Held, HoldId, HoldView, Limit, Money, Refusal,
+    AccountSpec, Amounts, Balance, Book, Facets, Held, HoldId, HoldView, Limit, Money, Refusal,
     RestoredHold, Settlement, Standing, Timestamp, Totals,
 };
 
@@ -10,6 +13,7 @@ pub(crate) struct Bench {
     pub(crate) now: Timestamp,
     pub(crate) facets: Facets<'static>,
     pub(crate) patience: i64,
+    ledger: HashMap<(Arc<str>, Arc<str>, i64), Balance>,
 }
 
 impl Bench {
@@ -20,6 +24,7 @@ impl Bench {
             now: Timestamp::from_micros(1_795_503_600_000_000),
             facets: Facets { model: "gpt-5", endpoint: "chat", prompt: None },
             patience: 600_000_000,
+            ledger: HashMap::new(),
         };
         bench.configure(accounts);
         bench
@@ -44,13 +49,23 @@ impl Bench {
         bench
     }
 
+    /// Writes what changed to the ledger.
+    pub(crate) fn commit(&mut self) -> Vec<Balance> {
+        let rows = self.book.take_dirty();
+        for row in &rows {
+            let place = (row.account.clone(), row.limit_key.clone(), row.period);
+            self.ledger.insert(place, row.clone());
+        }
+        rows
+    }
+
     /// Begins again from the durable rows and the open holds, with these limits of `acme`.
     pub(crate) fn restart(&mut self, limits: Vec<Limit>) {
-        let rows = self.book.take_dirty();
+        self.commit();
         let fresh = Bench::with_limits("acme", limits);
         let old = std::mem::replace(&mut self.book, fresh.book);
-        for row in rows {
-            self.book.restore_balance(row).unwrap();
+        for row in self.ledger.values() {
+            self.book.restore_balance(row.clone()).unwrap();
         }
         for HoldView { id, account, amounts, taken_at, deadline } in old.open_holds() {
             let facets = self.facets;

@@ -2,7 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail like tests")]
 
 mod admission;
+mod algorithms;
 mod bench;
+mod configuring;
 mod periods;
 mod properties;
+mod recovery;
 mod scars;

@@ -90,7 +90,12 @@ impl World {
             self.tally.count("refused: overflow");
         }
         let deadline = Timestamp::from_micros(deadline);
+        let tried = self.dice.once_in(32);
+        let trial = tried.then(|| self.book.trial(now, account, &facets, ask));
         let answer = self.book.hold(now, HoldId(id), account, &facets, ask, deadline);
+        if let Some(trial) = trial {
+            assert_eq!(trial.refusal.as_ref(), answer.as_ref().err());
+        }
         let model = &self.model;
         let mut touched = Vec::new();
         let mut shorts = Vec::new();
