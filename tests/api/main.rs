@@ -17,5 +17,6 @@ mod input;
 mod limits;
 mod odd_usage;
 mod quote;
+mod repeats;
 mod reports;
 mod streams;
