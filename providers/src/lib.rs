@@ -9,7 +9,7 @@
 //! - [`guard`]: what is refused before anything is parsed.
 //! - [`dialect`]: the client's side, one module a wire format.
 //! - [`sse`]: server-sent events, bytes in any split to frames.
-//! - [`openai`], [`compatible`], [`demo`]: the providers, one folder each, listed by [`provider`].
+//! - [`openai`], [`compatible`], [`anthropic`], [`gemini`], [`demo`]: the providers, one folder each, listed by [`provider`].
 //! - [`catalogue`]: models, limits and price history as data.
 
 pub mod anthropic;
@@ -19,6 +19,7 @@ mod counts;
 mod decimal;
 pub mod demo;
 pub mod dialect;
+pub mod gemini;
 pub mod guard;
 mod http_date;
 pub mod openai;

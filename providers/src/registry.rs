@@ -4,6 +4,7 @@ use crate::Provider;
 use crate::anthropic;
 use crate::compatible;
 use crate::demo;
+use crate::gemini;
 use crate::openai;
 
 /// The provider of that kind.
@@ -17,6 +18,7 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
 }
 
 fn all() -> impl Iterator<Item = &'static dyn Provider> {
-    let listed: [&'static dyn Provider; 3] = [&openai::OPENAI, &anthropic::ANTHROPIC, &demo::DEMO];
+    let listed: [&'static dyn Provider; 5] =
+        [&openai::OPENAI, &anthropic::ANTHROPIC, &gemini::GEMINI, &gemini::VERTEX, &demo::DEMO];
     listed.into_iter().chain(compatible::ALL.iter().map(|p| p as &dyn Provider))
 }

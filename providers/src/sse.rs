@@ -102,14 +102,19 @@ impl Framer {
         }
     }
 
-    /// What is left when no byte follows: a frame that its blank line never ended, ended for it.
+    /// What is left when no byte follows: a frame that its blank line never ended, ended for it; or
+    /// empty lines.
     pub fn rest(&mut self) -> Option<RawFrame> {
         let mut left = std::mem::take(&mut self.held);
         left.extend_from_slice(&std::mem::take(&mut self.chunk));
         let line_open = std::mem::take(&mut self.in_line);
         let has_line = std::mem::take(&mut self.has_line) || line_open;
-        if !has_line {
+        if left.is_empty() {
             return None;
+        }
+        if !has_line {
+            // Empty lines, such as the end of a CRLF that came alone: bytes all the same.
+            return Some(RawFrame { raw: left.freeze(), ..RawFrame::default() });
         }
         left.extend_from_slice(if line_open { b"\n\n" } else { b"\n" });
         Some(RawFrame::parse(left.freeze(), std::mem::take(&mut self.at_start)))

@@ -13,7 +13,7 @@ use tollgate_providers::{
 };
 
 /// File, provider, what its chat paths hold, the client dialect of its requests.
-const WIRES: [(&str, &str, &str, Dialect); 10] = [
+const WIRES: [(&str, &str, &str, Dialect); 12] = [
     ("openai", "openai", "/chat/completions", Dialect::OpenAiChat),
     ("azure", "azure", "/chat/completions", Dialect::OpenAiChat),
     ("groq", "groq", "/chat/completions", Dialect::OpenAiChat),
@@ -24,6 +24,8 @@ const WIRES: [(&str, &str, &str, Dialect); 10] = [
     ("cerebras", "cerebras", "/chat/completions", Dialect::OpenAiChat),
     ("perplexity", "perplexity", "/chat/completions", Dialect::OpenAiChat),
     ("anthropic", "anthropic", "/v1/messages", Dialect::AnthropicMessages),
+    ("gemini", "gemini", "enerateContent", Dialect::GeminiGenerateContent),
+    ("vertex", "vertex", "enerateContent", Dialect::GeminiGenerateContent),
 ];
 
 const OPTIONS: EncodeOptions<'static> =
@@ -77,6 +79,38 @@ fn written(dialect: Dialect, usages: &[Value]) -> Usage {
             usage.set(class, count);
         }
     };
+    if dialect == Dialect::GeminiGenerateContent {
+        let of = |name: &str, modalities: &[&str]| {
+            usages
+                .iter()
+                .filter_map(|u| u.get(name)?.as_array())
+                .filter_map(|all| {
+                    let counts = all
+                        .iter()
+                        .filter(|d| modalities.contains(&d["modality"].as_str().unwrap()));
+                    let counts: Vec<u64> =
+                        counts.map(|d| d["tokenCount"].as_u64().unwrap_or(0)).collect();
+                    (!counts.is_empty()).then(|| counts.iter().sum::<u64>())
+                })
+                .max()
+        };
+        let fresh = |modalities: &[&str]| {
+            let cached = of("cacheTokensDetails", modalities).unwrap_or(0);
+            of("promptTokensDetails", modalities).map(|all| all - cached)
+        };
+        let (audio, image) = (fresh(&["AUDIO"]), fresh(&["IMAGE", "DOCUMENT"]));
+        let cached = last(&["cachedContentTokenCount"]);
+        let tools = last(&["toolUsePromptTokenCount"]).unwrap_or(0);
+        let held = [audio, image, cached].iter().flatten().sum::<u64>();
+        set(Class::AudioInput, audio);
+        set(Class::ImageInput, image);
+        set(Class::CacheRead, cached);
+        set(Class::Input, last(&["promptTokenCount"]).map(|all| all + tools - held));
+        let thoughts = last(&["thoughtsTokenCount"]);
+        set(Class::Reasoning, thoughts);
+        set(Class::Output, last(&["candidatesTokenCount"]).or(thoughts.map(|_| 0)));
+        return usage;
+    }
     if dialect == Dialect::AnthropicMessages {
         set(Class::Input, last(&["input_tokens"]));
         set(Class::CacheRead, last(&["cache_read_input_tokens"]));
@@ -110,12 +144,17 @@ fn written(dialect: Dialect, usages: &[Value]) -> Usage {
 /// Every usage object in a body, whole or streamed, read by looking for the word.
 fn usages(line: &Line) -> Vec<Value> {
     let from = |v: &Value| {
-        [v.get("usage"), v.pointer("/x_groq/usage"), v.pointer("/message/usage")]
-            .into_iter()
-            .flatten()
-            .filter(|u| u.is_object())
-            .cloned()
-            .collect::<Vec<_>>()
+        [
+            v.get("usage"),
+            v.pointer("/x_groq/usage"),
+            v.pointer("/message/usage"),
+            v.get("usageMetadata"),
+        ]
+        .into_iter()
+        .flatten()
+        .filter(|u| u.is_object())
+        .cloned()
+        .collect::<Vec<_>>()
     };
     if !line.is_stream() {
         return from(&serde_json::from_str(&line.body).unwrap());
@@ -130,6 +169,18 @@ fn usages(line: &Line) -> Vec<Value> {
         }
     }
     all
+}
+
+/// Whether any count of a later usage object is less than before.
+fn decreases(usages: &[Value]) -> bool {
+    let mut most = std::collections::HashMap::new();
+    let mut less = false;
+    for (name, value) in usages.iter().filter_map(Value::as_object).flatten() {
+        if let Some(count) = value.as_u64().filter(|_| name != "totalTokenCount") {
+            less |= most.insert(name, count).is_some_and(|before| count < before);
+        }
+    }
+    less
 }
 
 #[test]
@@ -153,7 +204,10 @@ fn usage_is_what_the_provider_wrote_class_by_class() {
             return;
         }
         assert_eq!(found.usage, expected, "{}", line.source);
-        assert!(found.odd.is_none(), "{:?} {}", found.odd, line.source);
+        // Google begins to count again in each step of what it runs itself; the most stands, and it is said.
+        let restarted = dialect == Dialect::GeminiGenerateContent && decreases(&usages(line));
+        let expected = if restarted { Odd::DECREASED } else { Odd::NONE };
+        assert_eq!(found.odd, expected, "{}", line.source);
     });
     assert_eq!(odd.get(), 1);
     assert!(whole.get() > 200 && streamed.get() > 80, "{whole:?} {streamed:?}");
@@ -253,7 +307,13 @@ fn a_stream_that_is_cut_before_its_last_choice_ends_is_reported() {
         if line.status != 200 || !line.is_stream() {
             return;
         }
-        let marks = ["\"finish_reason\":\"", "\"finish_reason\": \"", "\"stop_reason\":\""];
+        let marks = [
+            "\"finish_reason\":\"",
+            "\"finish_reason\": \"",
+            "\"stop_reason\":\"",
+            "\"finishReason\": \"",
+            "\"finishReason\":\"",
+        ];
         let Some(end) = marks.iter().filter_map(|m| line.body.find(m)).min() else { return };
         let cut = line.body[..end].rfind("\n\n").unwrap_or(0);
         let read = read_stream(provider, &[&line.body.as_bytes()[..cut]]);
@@ -300,6 +360,7 @@ fn what_was_sent_successfully_is_understood() {
     chats(|_, dialect, line| {
         if let (200, Some(body)) = (line.status, &line.request)
             && body.trim_start().starts_with('{')
+            && dialect != Dialect::GeminiGenerateContent
         {
             let decoded = dialect.decode_chat(body.as_bytes(), &Bounds::default());
             assert!(decoded.is_ok(), "{:?} {}", decoded.err(), line.source);

@@ -21,6 +21,8 @@ pub enum Dialect {
     OpenAiEmbeddings,
     /// Anthropic's messages.
     AnthropicMessages,
+    /// Google's `generateContent`.
+    GeminiGenerateContent,
 }
 
 /// What a reply is given where the provider did not say it.
@@ -64,6 +66,7 @@ impl Dialect {
             Dialect::OpenAiChat => "openai_chat",
             Dialect::OpenAiEmbeddings => "openai_embeddings",
             Dialect::AnthropicMessages => "anthropic_messages",
+            Dialect::GeminiGenerateContent => "gemini_generate_content",
         }
     }
 
@@ -76,7 +79,7 @@ impl Dialect {
         match self {
             Dialect::OpenAiChat => openai_chat::decode(body, bounds),
             Dialect::AnthropicMessages => anthropic_messages::decode(body, bounds),
-            Dialect::OpenAiEmbeddings => Err(self.no_chat()),
+            Dialect::OpenAiEmbeddings | Dialect::GeminiGenerateContent => Err(self.no_chat()),
         }
     }
 
@@ -93,9 +96,7 @@ impl Dialect {
     pub fn encode_reply(self, reply: &Reply<'_>, options: &EncodeOptions<'_>) -> Vec<u8> {
         match self {
             Dialect::AnthropicMessages => anthropic_messages::encode_reply(reply, options),
-            Dialect::OpenAiChat | Dialect::OpenAiEmbeddings => {
-                openai_chat::encode_reply(reply, options)
-            }
+            _ => openai_chat::encode_reply(reply, options),
         }
     }
 
@@ -103,9 +104,7 @@ impl Dialect {
     pub fn encoder(self, options: &EncodeOptions<'_>) -> Box<dyn StreamEncoder> {
         match self {
             Dialect::AnthropicMessages => Box::new(anthropic_messages::Encoder::new(options)),
-            Dialect::OpenAiChat | Dialect::OpenAiEmbeddings => {
-                Box::new(openai_chat::Encoder::new(options))
-            }
+            _ => Box::new(openai_chat::Encoder::new(options)),
         }
     }
 
@@ -113,8 +112,8 @@ impl Dialect {
     pub fn encode_error(self, error: &WireError) -> Vec<u8> {
         let mut out = Vec::with_capacity(256);
         match self {
-            Dialect::OpenAiChat | Dialect::OpenAiEmbeddings => error::openai(error, &mut out),
             Dialect::AnthropicMessages => error::anthropic(error, &mut out),
+            _ => error::openai(error, &mut out),
         }
         out
     }

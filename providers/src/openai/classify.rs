@@ -58,7 +58,7 @@ pub(crate) fn classify(
 ) -> Failure {
     let said = read(body);
     let kind = kind_of(status, &said);
-    let wait = retry_after(headers, now);
+    let wait = retry_after(headers, now).or_else(|| retry_delay(body));
     let next = match kind {
         ErrorKind::RateLimit | ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::Server => {
             Next::RetryAfter(wait)
@@ -120,6 +120,14 @@ pub(crate) fn retry_after(headers: &HeaderLookup<'_>, now: Timestamp) -> Option<
     })
 }
 
+/// Google says how long to wait in the body: `"retryDelay": "12.5s"`.
+fn retry_delay(body: &[u8]) -> Option<i64> {
+    let body = body.get(..body.len().min(1 << 16))?;
+    let at = memchr::memmem::find(body, b"\"retryDelay\"")?;
+    let mut quoted = std::str::from_utf8(body.get(at..)?).ok()?.splitn(5, '"').skip(3);
+    micros(quoted.next()?.strip_suffix('s')?, 1_000_000)
+}
+
 /// A number of units as microseconds. Fractions are in use.
 fn micros(value: &str, unit: i64) -> Option<i64> {
     let places = if unit == 1_000 { 3 } else { 6 };
@@ -161,6 +169,9 @@ fn kind_of(status: u16, said: &Said) -> ErrorKind {
     ]) || (status == 400 && says(&["credit balance is too low"]))
     {
         return ErrorKind::Quota;
+    }
+    if says(&["api key not valid", "api key expired"]) {
+        return ErrorKind::Authentication;
     }
     if is(&["overloaded_error", "engine_overloaded", "UNAVAILABLE"]) {
         return ErrorKind::Overloaded;

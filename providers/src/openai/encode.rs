@@ -15,9 +15,7 @@ pub(crate) fn chat(
 ) -> Result<Encoded, BadRequest> {
     let (body, mut dropped) = match req.source.dialect {
         Dialect::OpenAiChat => (splice(profile, req, to), Vec::new()),
-        Dialect::OpenAiEmbeddings | Dialect::AnthropicMessages => {
-            super::write::chat(profile, req, to)?
-        }
+        _ => super::write::chat(profile, req, to)?,
     };
     let (body, refused) = restrict(profile, body)?;
     dropped.extend(refused);

@@ -18,6 +18,7 @@ use crate::unified::{
 
 pub(crate) use classify::classify;
 pub(crate) use classify::told;
+pub(crate) use encode::escaped;
 use stream::Reader;
 
 /// OpenAI itself.

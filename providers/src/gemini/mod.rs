@@ -1,0 +1,100 @@
+//! Google's `generateContent`: Gemini's own API, and the same bodies on Vertex.
+
+mod encode;
+mod parts;
+mod reply;
+mod stream;
+mod usage;
+
+use tollgate_accounting::Timestamp;
+
+use crate::dialect::Dialect;
+use crate::openai::classify;
+use crate::stream::Decoder;
+use crate::unified::{
+    Auth, BadRequest, Capability, ChatRequest, EmbeddingsReply, EmbeddingsRequest, Encoded,
+    ErrorKind, Failure, HeaderLookup, Provider, ProviderError, Reply, StreamDecoder, Target,
+};
+
+/// Gemini's own API.
+pub static GEMINI: Google = Google {
+    name: "gemini",
+    base_url: Some("https://generativelanguage.googleapis.com/v1beta"),
+    auth: Auth::Header("x-goog-api-key"),
+    models: "/models/",
+};
+
+/// Vertex. Its address is the operator's: `https://{region}-aiplatform.googleapis.com/v1/projects/{project}/locations/{region}`.
+pub static VERTEX: Google = Google {
+    name: "vertex",
+    base_url: None,
+    auth: Auth::Bearer,
+    models: "/publishers/google/models/",
+};
+
+/// A place where Google's models are served.
+#[derive(Debug)]
+pub struct Google {
+    name: &'static str,
+    base_url: Option<&'static str>,
+    auth: Auth,
+    /// The path in front of a model's name.
+    models: &'static str,
+}
+
+impl Provider for Google {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect::GeminiGenerateContent
+    }
+
+    fn base_url(&self) -> Option<&'static str> {
+        self.base_url
+    }
+
+    fn auth(&self) -> Auth {
+        self.auth
+    }
+
+    fn can(&self, what: Capability) -> bool {
+        matches!(what, Capability::Chat)
+    }
+
+    fn encode_chat(&self, req: &ChatRequest<'_>, to: &Target<'_>) -> Result<Encoded, BadRequest> {
+        encode::chat(self.models, req, to)
+    }
+
+    fn encode_embeddings(
+        &self,
+        _: &EmbeddingsRequest<'_>,
+        _: &Target<'_>,
+    ) -> Result<Encoded, BadRequest> {
+        Err(BadRequest::field("model", "embeddings of this provider are not carried"))
+    }
+
+    fn decode_reply<'b>(&self, body: &'b [u8]) -> Result<Reply<'b>, ProviderError> {
+        reply::decode(body)
+    }
+
+    fn decode_embeddings<'b>(&self, _: &'b [u8]) -> Result<EmbeddingsReply<'b>, ProviderError> {
+        let message = "embeddings of this provider are not carried";
+        Err(ProviderError::new(ErrorKind::Malformed, message))
+    }
+
+    fn decoder(&self, frame_cap: usize) -> Box<dyn StreamDecoder> {
+        Box::new(Decoder::new(stream::Reader::default(), frame_cap))
+    }
+
+    fn classify(
+        &self,
+        status: u16,
+        headers: &HeaderLookup<'_>,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Failure {
+        classify(status, headers, body, now)
+    }
+}
