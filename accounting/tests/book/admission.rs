@@ -2,7 +2,7 @@
 
 use crate::bench::{Bench, amounts, tokens};
 use tollgate_accounting::{
-    DAY, HOUR, MINUTE, Outcome, RefusalKind, SECOND, Settlement, Timestamp, Why,
+    Book, DAY, HOUR, MINUTE, Outcome, RefusalKind, SECOND, Settlement, Timestamp, Why,
 };
 
 #[test]
@@ -128,5 +128,86 @@ fn an_extension_is_all_or_nothing() {
     assert_eq!(bench.extend(2, tokens(1)).unwrap_err().why, Why::NoSuchHold);
     assert_eq!(bench.settle(1, amounts(1, 100, 200, 9)), Settlement::Settled { overrun: false });
     assert_eq!(bench.extend(1, tokens(1)).unwrap_err().why, Why::NoSuchHold);
+    bench.check();
+}
+
+#[test]
+fn the_same_hold_again_is_the_same_account_and_ask() {
+    let mut bench = Bench::new(&[("a", &["100 tokens per day"]), ("b", &[])]);
+    bench.hold(1, "a", tokens(10)).unwrap();
+    bench.extend(1, tokens(5)).unwrap();
+    let again = bench.hold(1, "a", tokens(10)).unwrap();
+    assert!(again.again);
+    assert_eq!(again.amounts.input_tokens, 15);
+    for (account, ask) in [("b", 10), ("a", 11), ("a", 15)] {
+        let refusal = bench.hold(1, account, tokens(ask)).unwrap_err();
+        assert_eq!((refusal.why, &refusal.kind), (Why::DuplicateHold, &RefusalKind::Never));
+    }
+    assert_eq!(bench.standing("a")[0].held, 15);
+}
+
+#[test]
+fn ended_holds_are_remembered_in_a_bounded_ring() {
+    let mut bench = Bench::new(&[]);
+    bench.book = Book::remembering(2);
+    bench.configure(&[("a", &["100 tokens per day"])]);
+    for id in 1..=3 {
+        bench.hold(id, "a", tokens(1)).unwrap();
+        bench.settle(id, tokens(1));
+    }
+    assert_eq!(bench.settle(1, tokens(1)), Settlement::Unknown);
+    assert!(matches!(bench.settle(2, tokens(1)), Settlement::Again(_)));
+    assert!(matches!(bench.settle(3, tokens(1)), Settlement::Again(_)));
+    // An expired hold that is forgotten can't be corrected any more.
+    bench.patience = SECOND;
+    bench.hold(4, "a", tokens(9)).unwrap();
+    bench.later(SECOND);
+    assert_eq!(bench.expire(), [4]);
+    for id in 5..=6 {
+        bench.hold(id, "a", tokens(1)).unwrap();
+        bench.release(id);
+    }
+    assert_eq!(bench.settle(4, tokens(1)), Settlement::Unknown);
+    assert_eq!(bench.totals("a").input_tokens, 3 + 9);
+    assert_eq!(bench.standing("a")[0].posted, 3 + 9);
+    bench.check();
+}
+
+#[test]
+fn a_hold_expires_at_its_deadline_and_not_before() {
+    let mut bench = Bench::new(&[("a", &[])]);
+    bench.patience = SECOND;
+    bench.hold(1, "a", tokens(1)).unwrap();
+    bench.patience = 2 * SECOND;
+    bench.hold(2, "a", tokens(1)).unwrap();
+    bench.later(SECOND - 1);
+    assert!(bench.expire().is_empty());
+    bench.later(1);
+    assert_eq!(bench.expire(), [1]);
+    bench.settle(2, tokens(1));
+    bench.later(DAY);
+    assert!(bench.expire().is_empty());
+}
+
+#[test]
+fn a_late_release_gives_everything_back() {
+    let mut bench = Bench::new(&[("a", &["100 tokens per day", "100 tokens per hour"])]);
+    bench.hold(1, "a", tokens(40)).unwrap();
+    bench.now = bench.now.saturating_plus(bench.patience);
+    assert_eq!(bench.expire(), [1]);
+    let Settlement::Late { correction, overrun: false } = bench.release(1) else { panic!() };
+    assert_eq!((correction.requests, correction.input_tokens), (-1, -40));
+    assert_eq!(bench.totals("a").input_tokens, 0);
+    assert!(bench.standing("a").iter().all(|standing| standing.available == 100));
+    bench.check();
+}
+
+#[test]
+fn an_overrun_while_the_capacity_is_raised_stays_explained() {
+    let mut bench = Bench::new(&[("a", &["100 tokens per hour, sliding log"])]);
+    bench.hold(1, "a", tokens(100)).unwrap();
+    bench.settle(1, tokens(180));
+    bench.configure(&[("a", &["250 tokens per hour, sliding log"])]);
+    bench.hold(2, "a", tokens(70)).unwrap();
     bench.check();
 }

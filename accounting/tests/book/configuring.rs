@@ -2,8 +2,8 @@
 
 use crate::bench::{Bench, amounts, specs, tokens};
 use tollgate_accounting::{
-    AccountSpec, BadLimit, Book, ConfigureError, DAY, Facets, Filter, HOUR, HoldId, Limit, MINUTE,
-    Mode, Settlement, Timestamp, Why, Window,
+    AccountSpec, Algorithm, BadLimit, Book, Calendar, ConfigureError, DAY, Facets, Filter, HOUR,
+    HoldId, Limit, MINUTE, Metric, Mode, Settlement, Timestamp, Why, Window,
 };
 
 #[test]
@@ -46,6 +46,8 @@ fn limits_that_make_no_sense_are_refused() {
     let good: Limit = "10 tokens per minute".parse().unwrap();
     let rolling = |micros| Limit { window: Window::Rolling { micros }, ..good.clone() };
     let wait = |max_wait_micros| Limit { mode: Mode::Soft { max_wait_micros }, ..good.clone() };
+    let month = Window::Calendar(Calendar::Month);
+    let with = |metric, algorithm, window| Limit { metric, algorithm, window, ..good.clone() };
     let table = [
         (Limit { amount: -1, ..good.clone() }, Err(BadLimit::Negative)),
         (wait(-1), Err(BadLimit::Negative)),
@@ -55,6 +57,16 @@ fn limits_that_make_no_sense_are_refused() {
         (rolling(36_525 * DAY), Ok(())),
         (rolling(36_525 * DAY + 1), Err(BadLimit::Window)),
         (Limit { amount: 0, ..good.clone() }, Err(BadLimit::Burst)),
+        (with(Metric::Tokens, Algorithm::Calendar, good.window), Err(BadLimit::Mismatch)),
+        (with(Metric::Tokens, Algorithm::Concurrency, good.window), Err(BadLimit::Mismatch)),
+        (with(Metric::Tokens, Algorithm::Concurrency, Window::None), Err(BadLimit::Mismatch)),
+        (with(Metric::Tokens, Algorithm::FixedWindow, Window::None), Err(BadLimit::Mismatch)),
+        (with(Metric::Tokens, Algorithm::FixedWindow, month), Err(BadLimit::Mismatch)),
+        (with(Metric::Tokens, Algorithm::Calendar, month), Ok(())),
+        (with(Metric::Concurrency, Algorithm::Calendar, month), Err(BadLimit::Mismatch)),
+        (with(Metric::Concurrency, Algorithm::FixedWindow, good.window), Err(BadLimit::Mismatch)),
+        (with(Metric::Concurrency, Algorithm::Concurrency, good.window), Err(BadLimit::Mismatch)),
+        (with(Metric::Concurrency, Algorithm::Concurrency, Window::None), Ok(())),
     ];
     for (limit, expected) in table {
         assert_eq!(limit.check(), expected, "{limit:?}");

@@ -9,3 +9,4 @@ mod periods;
 mod properties;
 mod recovery;
 mod scars;
+mod words;

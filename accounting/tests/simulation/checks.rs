@@ -67,11 +67,11 @@ impl World {
         assert_eq!(found, [0, 1, 2].map(|place| account.totals[place].unsigned_abs()));
         assert_eq!(totals.cost.nanos(), account.totals[3]);
         for standing in self.book.standing(Timestamp::from_micros(model.now), id) {
+            let mut path = account.chain.iter().rev();
+            let owner = path.find(|at| model.accounts[**at].path == *standing.account);
             let mut all = model.limits.iter();
-            let kept = all.find(|kept| {
-                model.accounts[kept.account].path == *standing.account
-                    && kept.key == *standing.limit_key
-            });
+            let kept =
+                all.find(|kept| owner == Some(&kept.account) && kept.key == *standing.limit_key);
             let kept = kept.expect("a limit that was never configured");
             let place = model.accounts[kept.account].place;
             let numbers = [standing.posted, standing.held, standing.available].map(i128::from);

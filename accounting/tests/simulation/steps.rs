@@ -99,10 +99,10 @@ impl World {
         let model = &self.model;
         let mut touched = Vec::new();
         let mut shorts = Vec::new();
-        for &on_path in &model.accounts[at].chain {
-            let on_path = &model.accounts[on_path];
+        for &on_path_at in &model.accounts[at].chain {
+            let on_path = &model.accounts[on_path_at];
             for (index, kept) in model.limits.iter().enumerate() {
-                let counts = kept.is_live && model.accounts[kept.account].path == on_path.path;
+                let counts = kept.is_live && kept.account == on_path_at;
                 if !counts || !kept.limit.filter.matches(&facets) {
                     continue;
                 }
