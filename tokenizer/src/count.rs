@@ -114,13 +114,23 @@ fn each<const PATTERN: u8, const SETTLED: bool>(
         };
         let Some(block) = window.first_chunk() else { return at };
         let filled = rest.len().min(BLOCK);
-        let ends = block::ends::<PATTERN>(block, filled, filled < BLOCK && !SETTLED);
+        let is_ascii = block.first_chunk::<8>().is_some_and(|first| first.is_ascii());
+        let ends = if is_ascii {
+            block::ends::<PATTERN>(block, filled, filled < BLOCK && !SETTLED)
+        } else {
+            0
+        };
         if ends == 0 {
             let next = split::next(pattern, text, at);
             if SETTLED && next.open {
                 return at;
             }
-            piece(vocabulary, &bytes[at..next.end], scratch, sink);
+            let length = next.end - at;
+            if length <= PACKED {
+                short(vocabulary, sixteen(window, 0), length, scratch, sink);
+            } else {
+                sink.tokens(scratch.encode(vocabulary, &bytes[at..next.end]));
+            }
             at = next.end;
         } else {
             sink.block(vocabulary, window, ends, scratch);
@@ -143,7 +153,11 @@ fn one_by_one(
     while ends != 0 {
         let end = ends.trailing_zeros() as usize;
         ends &= ends - 1;
-        piece(vocabulary, &window[start..end], scratch, sink);
+        if end - start <= PACKED {
+            short(vocabulary, sixteen(window, start), end - start, scratch, sink);
+        } else {
+            sink.tokens(scratch.encode(vocabulary, &window[start..end]));
+        }
         start = end;
     }
 }
@@ -158,23 +172,18 @@ fn sixteen(window: &[u8; WINDOW], start: usize) -> &[u8; 16] {
     from.unwrap_or(&[0; 16])
 }
 
-/// Any piece.
-#[inline(never)]
-pub(crate) fn piece(
+/// A piece of up to [`PACKED`] bytes, which `padded` starts with.
+#[inline(always)]
+fn short(
     vocabulary: &Vocabulary,
-    piece: &[u8],
+    padded: &[u8; 16],
+    length: usize,
     scratch: &mut Scratch,
     sink: &mut impl Sink,
 ) {
-    if piece.len() < 16 {
-        let mut padded = [0; 16];
-        padded[..piece.len()].copy_from_slice(piece);
-        if !sink.whole(vocabulary, padded, piece.len()) {
-            sink.parts(vocabulary, padded, piece.len(), scratch);
-        }
-        return;
+    if !sink.whole(vocabulary, *padded, length) {
+        sink.parts(vocabulary, *padded, length, scratch);
     }
-    sink.tokens(scratch.encode(vocabulary, piece));
 }
 
 /// Counts, up to a limit.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
-/// A text of 16 kB to count over and over, and another one to count once.
+/// A text of 16 kB to count over and over, and the text behind it to count once.
 pub(crate) struct Sample {
     pub(crate) name: &'static str,
     pub(crate) warm: String,
@@ -26,10 +26,9 @@ pub(crate) fn samples() -> io::Result<Vec<Sample>> {
         .map(|name| {
             let text = fs::read_to_string(folder.join(format!("{name}.txt")))?;
             let middle = boundary(&text, SIZE.min(text.len() / 2));
-            let end = boundary(&text, (middle + SIZE).min(text.len()));
             // A short text is counted whole when warm.
             let warm = if middle < SIZE { boundary(&text, SIZE.min(text.len())) } else { middle };
-            Ok(Sample { name, warm: text[..warm].into(), cold: text[middle..end].into() })
+            Ok(Sample { name, warm: text[..warm].into(), cold: text[middle..].into() })
         })
         .collect()
 }

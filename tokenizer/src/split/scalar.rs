@@ -22,11 +22,9 @@ struct Look<'a> {
 
 impl Look<'_> {
     fn at(&mut self, at: usize) -> Option<(Class, usize)> {
-        let Some(point) = self.text.get(at..).and_then(|rest| rest.chars().next()) else {
-            self.met_end = true;
-            return None;
-        };
-        Some((classes::of(point), at + point.len_utf8()))
+        let found = classes::at(self.text, at);
+        self.met_end |= found.is_none();
+        found
     }
 
     fn point(&mut self, at: usize) -> Option<char> {
