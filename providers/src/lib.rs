@@ -9,11 +9,13 @@
 //! - [`guard`]: what is refused before anything is parsed.
 //! - [`dialect`]: the client's side, one module a wire format.
 //! - [`sse`]: server-sent events, bytes in any split to frames.
-//! - [`openai`], [`compatible`], [`anthropic`], [`gemini`], [`demo`]: the providers, one folder each, listed by [`provider`].
+//! - [`openai`], [`compatible`], [`anthropic`], [`gemini`], [`cohere`],
+//!   [`demo`]: the providers, one folder each, listed by [`provider`].
 //! - [`catalogue`]: models, limits and price history as data.
 
 pub mod anthropic;
 pub mod catalogue;
+pub mod cohere;
 pub mod compatible;
 mod counts;
 mod decimal;

@@ -2,6 +2,7 @@
 
 use crate::Provider;
 use crate::anthropic;
+use crate::cohere;
 use crate::compatible;
 use crate::demo;
 use crate::gemini;
@@ -18,7 +19,13 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
 }
 
 fn all() -> impl Iterator<Item = &'static dyn Provider> {
-    let listed: [&'static dyn Provider; 5] =
-        [&openai::OPENAI, &anthropic::ANTHROPIC, &gemini::GEMINI, &gemini::VERTEX, &demo::DEMO];
+    let listed: [&'static dyn Provider; 6] = [
+        &openai::OPENAI,
+        &anthropic::ANTHROPIC,
+        &gemini::GEMINI,
+        &gemini::VERTEX,
+        &cohere::COHERE,
+        &demo::DEMO,
+    ];
     listed.into_iter().chain(compatible::ALL.iter().map(|p| p as &dyn Provider))
 }

@@ -13,7 +13,7 @@ use tollgate_providers::{
 };
 
 /// File, provider, what its chat paths hold, the client dialect of its requests.
-const WIRES: [(&str, &str, &str, Dialect); 12] = [
+const WIRES: [(&str, &str, &str, Dialect); 13] = [
     ("openai", "openai", "/chat/completions", Dialect::OpenAiChat),
     ("azure", "azure", "/chat/completions", Dialect::OpenAiChat),
     ("groq", "groq", "/chat/completions", Dialect::OpenAiChat),
@@ -26,6 +26,7 @@ const WIRES: [(&str, &str, &str, Dialect); 12] = [
     ("anthropic", "anthropic", "/v1/messages", Dialect::AnthropicMessages),
     ("gemini", "gemini", "enerateContent", Dialect::GeminiGenerateContent),
     ("vertex", "vertex", "enerateContent", Dialect::GeminiGenerateContent),
+    ("cohere", "cohere", "/v2/chat", Dialect::CohereChat),
 ];
 
 const OPTIONS: EncodeOptions<'static> =
@@ -79,6 +80,11 @@ fn written(dialect: Dialect, usages: &[Value]) -> Usage {
             usage.set(class, count);
         }
     };
+    if dialect == Dialect::CohereChat {
+        set(Class::Input, last(&["billed_units", "input_tokens"]));
+        set(Class::Output, last(&["billed_units", "output_tokens"]));
+        return usage;
+    }
     if dialect == Dialect::GeminiGenerateContent {
         let of = |name: &str, modalities: &[&str]| {
             usages
@@ -149,6 +155,7 @@ fn usages(line: &Line) -> Vec<Value> {
             v.pointer("/x_groq/usage"),
             v.pointer("/message/usage"),
             v.get("usageMetadata"),
+            v.pointer("/delta/usage"),
         ]
         .into_iter()
         .flatten()
@@ -360,7 +367,7 @@ fn what_was_sent_successfully_is_understood() {
     chats(|_, dialect, line| {
         if let (200, Some(body)) = (line.status, &line.request)
             && body.trim_start().starts_with('{')
-            && dialect != Dialect::GeminiGenerateContent
+            && CLIENTS.iter().any(|(client, _)| *client == dialect)
         {
             let decoded = dialect.decode_chat(body.as_bytes(), &Bounds::default());
             assert!(decoded.is_ok(), "{:?} {}", decoded.err(), line.source);

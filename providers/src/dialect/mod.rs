@@ -23,6 +23,8 @@ pub enum Dialect {
     AnthropicMessages,
     /// Google's `generateContent`.
     GeminiGenerateContent,
+    /// Cohere's chat, version 2.
+    CohereChat,
 }
 
 /// What a reply is given where the provider did not say it.
@@ -67,6 +69,7 @@ impl Dialect {
             Dialect::OpenAiEmbeddings => "openai_embeddings",
             Dialect::AnthropicMessages => "anthropic_messages",
             Dialect::GeminiGenerateContent => "gemini_generate_content",
+            Dialect::CohereChat => "cohere_chat",
         }
     }
 
@@ -79,7 +82,7 @@ impl Dialect {
         match self {
             Dialect::OpenAiChat => openai_chat::decode(body, bounds),
             Dialect::AnthropicMessages => anthropic_messages::decode(body, bounds),
-            Dialect::OpenAiEmbeddings | Dialect::GeminiGenerateContent => Err(self.no_chat()),
+            _ => Err(self.no_chat()),
         }
     }
 

@@ -20,6 +20,7 @@ pub(crate) use classify::classify;
 pub(crate) use classify::told;
 pub(crate) use encode::escaped;
 use stream::Reader;
+pub(crate) use write::{messages as write_messages, tools as write_tools};
 
 /// OpenAI itself.
 pub static OPENAI: OpenAi = OpenAi::new(&Profile {

@@ -25,7 +25,8 @@ pub(super) fn chat(
     let mut top = Object::open(&mut out);
     top.str("model", to.model);
     messages(top.key("messages"), req, &mut dropped)?;
-    tools(&mut top, req)?;
+    tools(&mut top, &req.tools)?;
+    choice(&mut top, req)?;
     format(&mut top, &req.response_format);
     if let Some(cap) = to.max_output_tokens.or(req.max_output_tokens) {
         top.num(profile.cap_field, cap);
@@ -94,13 +95,14 @@ fn rest(top: &mut Object<'_>, req: &ChatRequest<'_>) {
     }
 }
 
-fn tools(top: &mut Object<'_>, req: &ChatRequest<'_>) -> Result<(), BadRequest> {
-    if let Some(i) = req.tools.iter().position(|t| matches!(t, Tool::Other { .. })) {
+/// Writes the tools, where there are any.
+pub(crate) fn tools(top: &mut Object<'_>, tools: &[Tool<'_>]) -> Result<(), BadRequest> {
+    if let Some(i) = tools.iter().position(|t| matches!(t, Tool::Other { .. })) {
         let message = format!("`tools[{i}]` is of a kind that this provider does not have");
         return Err(BadRequest::field(format!("tools[{i}]"), message));
     }
-    if !req.tools.is_empty() {
-        array(top.key("tools"), &req.tools, |out, tool| {
+    if !tools.is_empty() {
+        array(top.key("tools"), tools, |out, tool| {
             let Tool::Function { name, description, parameters, strict, cache: _ } = tool else {
                 return;
             };
@@ -120,9 +122,13 @@ fn tools(top: &mut Object<'_>, req: &ChatRequest<'_>) -> Result<(), BadRequest> 
             function.close();
             object.close();
         });
-        if let Some(parallel) = req.parallel_tool_calls {
-            top.value("parallel_tool_calls", &parallel);
-        }
+    }
+    Ok(())
+}
+
+fn choice(top: &mut Object<'_>, req: &ChatRequest<'_>) -> Result<(), BadRequest> {
+    if let Some(parallel) = req.parallel_tool_calls.filter(|_| !req.tools.is_empty()) {
+        top.value("parallel_tool_calls", &parallel);
     }
     match &req.tool_choice {
         None => {}
@@ -180,7 +186,7 @@ fn format(top: &mut Object<'_>, format: &ResponseFormat<'_>) {
     }
 }
 
-fn messages(
+pub(crate) fn messages(
     out: &mut Vec<u8>,
     req: &ChatRequest<'_>,
     dropped: &mut Vec<String>,
