@@ -35,7 +35,10 @@ pub enum BuildError {
 
 /// Health outlives a reload: a target is the same as long as its provider and model are.
 #[derive(Clone, Default)]
-pub(super) struct Healths(Arc<Mutex<HashMap<(String, String), Arc<Health>>>>);
+pub(super) struct Healths(Arc<Mutex<HashMap<Place, Arc<Health>>>>);
+
+/// A provider and its model.
+type Place = (String, String);
 
 impl Healths {
     fn of(&self, provider: &str, model: &str) -> Arc<Health> {
@@ -81,7 +84,7 @@ pub(super) fn runtime(
             version: "ceiling".to_owned(),
             source: "the configured ceiling for models without a price".to_owned(),
             effective_from: Timestamp::from_micros(0),
-            tiers: vec![Tier { above_input_tokens: 0, rates: rates.clone() }],
+            tiers: vec![Tier { above_input_tokens: 0, rates: *rates }],
             per_request: None,
         }))),
     };

@@ -15,9 +15,9 @@ use crate::routing::Target;
 /// One request, whichever endpoint it came to.
 pub enum Operation<'a> {
     /// A chat completion.
-    Chat(ChatRequest<'a>),
+    Chat(Box<ChatRequest<'a>>),
     /// Embeddings.
-    Embeddings(EmbeddingsRequest<'a>),
+    Embeddings(Box<EmbeddingsRequest<'a>>),
 }
 
 impl<'a> Operation<'a> {

@@ -20,8 +20,11 @@ const PEEK: Duration = Duration::from_millis(25);
 /// The queues, one for each limit that calls wait at now.
 #[derive(Default)]
 pub struct Queues {
-    gates: Mutex<HashMap<(Arc<str>, Arc<str>), Weak<Gate>>>,
+    gates: Mutex<HashMap<Place, Weak<Gate>>>,
 }
+
+/// An account and the key of its limit.
+type Place = (Arc<str>, Arc<str>);
 
 /// A queue: its lock is fair, so whoever waits longest is next.
 #[derive(Default)]

@@ -75,9 +75,9 @@ pub fn read<'a>(body: &'a [u8], bounds: &Bounds) -> Result<Operation<'a>, BadReq
     let peek = serde_json::from_slice::<Peek>(body).ok();
     if peek.is_some_and(|peek| peek.input.is_some() && peek.messages.is_none()) {
         let request = Dialect::OpenAiEmbeddings.decode_embeddings(body, bounds)?;
-        return Ok(Operation::Embeddings(request));
+        return Ok(Operation::Embeddings(Box::new(request)));
     }
-    Ok(Operation::Chat(Dialect::OpenAiChat.decode_chat(body, bounds)?))
+    Ok(Operation::Chat(Box::new(Dialect::OpenAiChat.decode_chat(body, bounds)?)))
 }
 
 /// Quotes a call. `trial` says what a hold would meet now.

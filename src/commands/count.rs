@@ -32,7 +32,7 @@ fn count(model: &str, text: &str) -> (u64, Provenance) {
     if text.trim_start().starts_with('{')
         && let Ok(request) = Dialect::OpenAiChat.decode_chat(text.as_bytes(), &Bounds::default())
     {
-        let counted = Operation::Chat(request).count_as(model, &family(model));
+        let counted = Operation::Chat(Box::new(request)).count_as(model, &family(model));
         return (counted.tokens, counted.provenance);
     }
     let family = family(model);

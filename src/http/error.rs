@@ -18,7 +18,8 @@ const LONGEST_WAIT_MICROS: i64 = 60 * 1_000_000;
 
 /// A failure on its way to the client.
 pub struct Failed {
-    wire: WireError,
+    /// Boxed, for it is large and failures are few.
+    wire: Box<WireError>,
     headers: Vec<(HeaderName, String)>,
 }
 
@@ -34,7 +35,11 @@ impl Failed {
             message: message.into(),
             ..WireError::default()
         };
-        Failed { wire, headers: Vec::new() }
+        Failed::of(wire)
+    }
+
+    fn of(wire: WireError) -> Failed {
+        Failed { wire: Box::new(wire), headers: Vec::new() }
     }
 
     fn invalid(status: StatusCode, code: &str, message: impl Into<String>) -> Failed {
@@ -147,7 +152,7 @@ impl From<Denied> for Failed {
 
 impl From<BadRequest> for Failed {
     fn from(bad: BadRequest) -> Failed {
-        Failed { wire: bad.to_wire(), headers: Vec::new() }
+        Failed::of(bad.to_wire())
     }
 }
 
@@ -191,7 +196,7 @@ impl From<CallError> for Failed {
             CallError::Provider { failure, attempts } => {
                 let mut wire = failure.to_wire();
                 wire.extra.push(("attempts", attempts.into()));
-                let failed = Failed { wire, headers: Vec::new() };
+                let failed = Failed::of(wire);
                 match failure.next {
                     Next::RetryAfter(Some(wait)) if wait <= LONGEST_WAIT_MICROS => {
                         failed.retry_after(wait)
@@ -219,7 +224,7 @@ impl From<CallError> for Failed {
                 failed.wire.extra.push(("attempts", attempts.into()));
                 failed
             }
-            CallError::Garbled(error) => Failed { wire: error.to_wire(), headers: Vec::new() },
+            CallError::Garbled(error) => Failed::of(error.to_wire()),
         }
     }
 }

@@ -12,7 +12,7 @@ use tollgate_accounting::{Metric, Standing};
 use super::{Failed, Front, reading, stamp};
 use crate::call::{Answered, Origin, Reply};
 use crate::clock;
-use crate::ledger::{CallId, KeyName};
+use crate::ledger::{CallId, KeyName, Reader};
 use crate::tenants::Caller;
 
 /// The response to a call that has an answer.
@@ -44,7 +44,16 @@ pub(super) fn respond(front: &Front, caller: &Caller, id: CallId, answered: Answ
 
 /// The answer that a call got when it was first made with its idempotency key.
 pub(super) async fn repeat(front: &Front, name: KeyName) -> Result<Response, Failed> {
-    let kept = reading(front, move |reader| reader.kept_reply(&name)).await?;
+    let ledger = front.worker.services.ledger.clone();
+    let read = move |reader: &Reader| {
+        // An answer given a moment ago may still be on its way to the file.
+        let kept = reader.kept_reply(&name)?;
+        if kept.is_none() && ledger.flush().is_ok() {
+            return reader.kept_reply(&name);
+        }
+        Ok(kept)
+    };
+    let kept = reading(front, read).await?;
     let kept = kept.ok_or_else(|| Failed::internal(&"a kept answer is missing"))?;
     let mut response = Response::new(Body::from(kept.body));
     let headers = response.headers_mut();

@@ -97,7 +97,7 @@ mod tests {
             source: "a test".into(),
             effective_from: Timestamp::from_micros(7),
             tiers: vec![
-                Tier { above_input_tokens: 0, rates: rates.clone() },
+                Tier { above_input_tokens: 0, rates },
                 Tier { above_input_tokens: 200_000, rates },
             ],
             per_request: Some(UnitPrice::from_pico(1)),

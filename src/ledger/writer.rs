@@ -39,9 +39,12 @@ pub(super) enum Event {
     Job(Job),
 }
 
+/// What a job does to the file.
+pub(super) type Write = dyn Fn(&Transaction<'_>) -> rusqlite::Result<()> + Send;
+
 /// An administrative write and where its result goes. It may run again after a full disk.
 pub(super) struct Job {
-    pub(super) write: Box<dyn Fn(&Transaction<'_>) -> rusqlite::Result<()> + Send>,
+    pub(super) write: Box<Write>,
     pub(super) done: Option<std::sync::mpsc::SyncSender<()>>,
 }
 

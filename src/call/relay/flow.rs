@@ -135,7 +135,10 @@ impl Flow {
                 Ok(None) => return Turn::On,
                 Err(error) => return Turn::Failed(Outcome::Truncated, error),
             };
-            let grown = frame.events.iter().fold(false, |grown, e| self.tally.event(e) || grown);
+            let mut grown = false;
+            for event in &frame.events {
+                grown |= self.tally.event(event);
+            }
             let error = frame.events.iter().find_map(|event| match event {
                 Event::Error(error) => Some(error.clone()),
                 _ => None,

@@ -53,7 +53,9 @@ impl Relay {
                 return Some(bytes);
             }
             let Some(flow) = self.flow.as_mut() else {
-                self.keeping.take().map(Keeping::end);
+                if let Some(keeping) = self.keeping.take() {
+                    keeping.end();
+                }
                 return None;
             };
             let turn = tokio::select! {

@@ -34,7 +34,7 @@ async fn answer(
         (runtime.max_body_bytes, runtime.bounds)
     };
     let body = caller::body(headers, body, most).await?;
-    let request = Operation::Chat(DIALECT.decode_chat(&body, &bounds)?);
+    let request = Operation::Chat(Box::new(DIALECT.decode_chat(&body, &bounds)?));
     match serve(&front.worker, &caller, &inbound, &request).await? {
         Served::Made(answered) => Ok(sse::respond(front, &caller, id, answered)),
         Served::Repeated(name) => sse::repeat(front, name).await,

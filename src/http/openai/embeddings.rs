@@ -34,7 +34,7 @@ async fn answer(
         (runtime.max_body_bytes, runtime.bounds)
     };
     let body = caller::body(headers, body, most).await?;
-    let request = Operation::Embeddings(DIALECT.decode_embeddings(&body, &bounds)?);
+    let request = Operation::Embeddings(Box::new(DIALECT.decode_embeddings(&body, &bounds)?));
     match serve(&front.worker, &caller, &inbound, &request).await? {
         Served::Made(answered) => Ok(sse::respond(front, &caller, id, answered)),
         Served::Repeated(name) => sse::repeat(front, name).await,
