@@ -175,3 +175,75 @@ impl Walk<'_> {
         sure
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::scalar;
+    use super::*;
+
+    /// Follows the ends of a block, which are the pieces that the scalar form gives, one by one.
+    fn check<const P: u8>(pattern: Pattern, text: &str) {
+        let mut block = [0; BLOCK];
+        let filled = text.len().min(BLOCK);
+        block[..filled].copy_from_slice(&text.as_bytes()[..filled]);
+        for last in [false, true] {
+            if last && text.len() >= BLOCK {
+                continue;
+            }
+            let (mut ends, mut at) = (ends::<P>(&block, filled, last), 0);
+            while ends != 0 {
+                let end = ends.trailing_zeros() as usize;
+                ends &= ends - 1;
+                let expected = scalar::next(pattern, text, at);
+                assert_eq!(end, expected.end, "{pattern:?} of {text:?} from {at}, last: {last}");
+                assert!(last || !expected.open, "{pattern:?} of {text:?} from {at} is open");
+                at = end;
+            }
+        }
+    }
+
+    fn check_both(text: &str) {
+        check::<O200K>(Pattern::O200k, text);
+        check::<CL100K>(Pattern::Cl100k, text);
+    }
+
+    #[test]
+    fn every_text_of_up_to_six_bytes_is_cut_as_in_the_scalar_form() {
+        const ALPHABET: &[u8] = b"aS1 \n\t!'/l";
+        for length in 1..=6_u32 {
+            for number in 0..(ALPHABET.len()).pow(length) {
+                let mut rest = number;
+                let text: String = (0..length)
+                    .map(|_| {
+                        let byte = ALPHABET[rest % ALPHABET.len()];
+                        rest /= ALPHABET.len();
+                        char::from(byte)
+                    })
+                    .collect();
+                check_both(&text);
+            }
+        }
+    }
+
+    #[test]
+    fn long_texts_are_cut_as_in_the_scalar_form() {
+        const WORDS: [&str; 20] = [
+            "a", "B", "word", " ", "  ", "\n", "\t", "1", "2345", "!", "'s", "'re", "'", "/", "é",
+            " the", "(x", "中", "\r\n", "Aa",
+        ];
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        for round in 0..300_000 {
+            let mut text = String::new();
+            // Some rounds keep to few words, so that runs grow over a block's edges.
+            let kinds = if round % 2 == 0 { WORDS.len() } else { 2 };
+            let shift = round % WORDS.len();
+            while text.len() < 50 + round % 50 {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                text.push_str(WORDS[((state >> 20) as usize % kinds + shift) % WORDS.len()]);
+            }
+            check_both(&text);
+        }
+    }
+}
