@@ -46,11 +46,11 @@ impl Candidate<'_> {
 }
 
 /// Who asks to be admitted, with what, and where it may go.
-pub(super) struct Ask<'a> {
+pub(super) struct Ask<'a, 'r> {
     pub(super) caller: &'a Caller,
     pub(super) inbound: &'a Inbound,
-    pub(super) operation: &'a Operation<'a>,
-    pub(super) plan: &'a [Candidate<'a>],
+    pub(super) operation: &'a Operation<'r>,
+    pub(super) plan: &'a [Candidate<'r>],
     pub(super) keyed: Option<&'a Keyed>,
 }
 
@@ -125,7 +125,7 @@ pub(super) fn cap(route: &Route, operation: &Operation<'_>) -> (u64, bool) {
 /// smaller than what can be used under the cap in force.
 pub(super) fn admit(
     ledger: &Ledger,
-    ask: &Ask<'_>,
+    ask: &Ask<'_, '_>,
     cap: (u64, bool),
     likely: u64,
 ) -> Result<Admitted, Refused> {
@@ -186,7 +186,7 @@ pub(super) fn ask(
     Ok(Amounts { requests: 1, input_tokens, output_tokens, cost })
 }
 
-fn hold(ledger: &Ledger, asking: &Ask<'_>, output_tokens: u64) -> Result<OpenHold, Refused> {
+fn hold(ledger: &Ledger, asking: &Ask<'_, '_>, output_tokens: u64) -> Result<OpenHold, Refused> {
     let Ask { caller, inbound, operation, plan, keyed } = *asking;
     let Some(first) = plan.first() else { return Err(Refused::Uncountable) };
     let ask = ask(operation, plan, output_tokens)?;

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tollgate_providers::{Failure, Next};
+use tollgate_providers::{Encoded, Failure, Next};
 
-use super::admit::Candidate;
+use super::admit::{Ask, Candidate};
 use super::operation::Operation;
 use super::services::{Runtime, Site};
-use super::{CallError, Worker};
+use super::{CallError, Inbound, Worker};
 use crate::clock;
 use crate::ledger::{OpenHold, Outcome};
 use crate::upstream::{Answer, SendError};
@@ -45,11 +45,11 @@ enum Step {
 pub(super) async fn walk<'p, 'r>(
     worker: &Worker,
     runtime: &'p Runtime,
-    operation: &Operation<'_>,
-    plan: &'p [Candidate<'r>],
+    ask: &Ask<'p, 'r>,
     cap: Option<u64>,
     hold: OpenHold,
 ) -> Result<(OpenHold, Accepted<'p, 'r>), CallError> {
+    let Ask { inbound, operation, plan, .. } = *ask;
     let mut attempts = 0;
     let mut last = None;
     'plan: for candidate in plan {
@@ -57,7 +57,7 @@ pub(super) async fn walk<'p, 'r>(
         let mut tries = 0;
         loop {
             let encoded = match operation.encode(site.adapter, &candidate.target.model, cap) {
-                Ok(encoded) => encoded,
+                Ok(encoded) => with_dialect(encoded, site, operation, inbound),
                 // This provider has no words for it; another may.
                 Err(bad) => {
                     last.get_or_insert((CallError::BadRequest(bad), Outcome::Failed));
@@ -115,6 +115,22 @@ pub(super) async fn walk<'p, 'r>(
     });
     hold.settle(outcome);
     Err(error)
+}
+
+/// A client's own version and beta headers go along to a provider of its dialect.
+fn with_dialect(
+    mut encoded: Encoded,
+    site: &Site,
+    operation: &Operation<'_>,
+    inbound: &Inbound,
+) -> Encoded {
+    if site.adapter.dialect() == operation.dialect() {
+        for (name, value) in &inbound.dialect_headers {
+            encoded.headers.retain(|(have, _)| have != name);
+            encoded.headers.push((name, value.clone()));
+        }
+    }
+    encoded
 }
 
 async fn classify(site: &Site, answer: Answer) -> Failure {

@@ -43,6 +43,8 @@ pub struct Inbound {
     pub deadline: Option<Timestamp>,
     /// The client's idempotency key.
     pub key: Option<Arc<str>>,
+    /// Headers that belong to the dialect, for a provider that speaks the same one.
+    pub dialect_headers: Vec<(&'static str, String)>,
 }
 
 /// What `serve` has for the client.
@@ -115,9 +117,9 @@ pub async fn serve(
     let ask = admit::Ask { caller, inbound, operation, plan: &plan, keyed: keyed.as_ref() };
     let admit = || admit::admit(ledger, &ask, cap, likely);
     let admit::Admitted { hold, cap, step } = services.queues.admit(admit).await?;
-    let key = repeat::in_use(ledger, keyed);
+    let key = repeat::in_use(ledger, keyed.as_ref());
 
-    let (hold, accepted) = attempts::walk(worker, &runtime, operation, &plan, cap, hold).await?;
+    let (hold, accepted) = attempts::walk(worker, &runtime, &ask, cap, hold).await?;
     let attempts::Accepted { answer, site, candidate, attempts, dropped } = accepted;
     let target = candidate.target;
     let from = Origin {
@@ -200,4 +202,17 @@ fn no_route(model: &str, none: NoRoute) -> CallError {
         NoRoute::Unknown { nearest } => CallError::NoModel { model, nearest },
         NoRoute::Ambiguous { full } => CallError::AmbiguousModel { model, full },
     }
+}
+
+/// The input's tokens as the route's first target counts them.
+///
+/// # Errors
+/// Where the model cannot be asked for.
+pub fn input_tokens(
+    runtime: &Runtime,
+    caller: &Caller,
+    operation: &Operation<'_>,
+) -> Result<u64, CallError> {
+    let route = route(runtime, caller, operation)?;
+    Ok(route.targets.first().map_or(0, |target| operation.count(target).tokens))
 }

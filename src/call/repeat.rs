@@ -112,8 +112,8 @@ impl Keeping {
 }
 
 /// Takes charge of the key of an admitted call.
-pub(super) fn in_use(ledger: &Ledger, keyed: Option<Keyed>) -> Option<KeyInUse> {
-    keyed.map(|keyed| KeyInUse::new(ledger.clone(), keyed.name))
+pub(super) fn in_use(ledger: &Ledger, keyed: Option<&Keyed>) -> Option<KeyInUse> {
+    keyed.map(|keyed| KeyInUse::new(ledger.clone(), keyed.name.clone()))
 }
 
 /// The key as the client sent it, if it can be one.

@@ -17,6 +17,8 @@ use crate::tenants::{Caller, Denied};
 /// The most tags of a call, and the most bytes of them.
 const MOST_TAGS: usize = 16;
 const MOST_TAG_BYTES: usize = 512;
+/// Headers that say which variant of its dialect a client speaks.
+const DIALECT_HEADERS: [&str; 2] = ["anthropic-version", "anthropic-beta"];
 /// A body of unknown length begins with this much room.
 const FIRST_ROOM: usize = 8 * 1024;
 
@@ -42,7 +44,12 @@ pub(super) fn inbound(headers: &HeaderMap, id: CallId) -> Result<Inbound, Failed
     let tags = text("x-tollgate-tags").map(tags).transpose()?.flatten();
     let deadline = text("x-tollgate-deadline").map(|t| deadline(t, received_at)).transpose()?;
     let key = text("idempotency-key").map(key).transpose()?;
-    Ok(Inbound { id, received_at, tags, deadline, key })
+    let dialect_headers = DIALECT_HEADERS
+        .iter()
+        .filter_map(|name| Some((*name, text(name)?.to_owned())))
+        .filter(|(_, value)| !value.is_empty())
+        .collect();
+    Ok(Inbound { id, received_at, tags, deadline, key, dialect_headers })
 }
 
 /// The body, if it is plain and within the limit.

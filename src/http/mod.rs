@@ -1,7 +1,9 @@
 //! The only module that knows axum and status codes. Decode, call, encode; nothing is decided here.
 
 mod admin;
+mod anthropic;
 mod caller;
+mod calls;
 mod error;
 mod openai;
 mod own;
@@ -42,6 +44,8 @@ pub fn routes(front: Front) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(openai::chat::create))
         .route("/v1/embeddings", post(openai::embeddings::create))
+        .route("/v1/messages", post(anthropic::messages::create))
+        .route("/v1/messages/count_tokens", post(anthropic::messages::count_tokens))
         .route("/v1/models", get(openai::models::list))
         // A model's id may hold slashes, percent-encoded or not.
         .route("/v1/models/{*id}", get(openai::models::one))

@@ -15,6 +15,7 @@ mod connections;
 mod forwarding;
 mod input;
 mod limits;
+mod messages;
 mod odd_usage;
 mod quote;
 mod repeats;

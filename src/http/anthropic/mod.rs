@@ -1,0 +1,3 @@
+//! Anthropic's endpoints, one file each.
+
+pub(super) mod messages;

@@ -1,0 +1,77 @@
+//! What the endpoints that make calls have in common: the caller, the body, the call, the answer.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::HeaderMap;
+use tollgate_providers::Dialect;
+
+use super::{Failed, Front, caller, sse};
+use crate::call::{Operation, Served, serve};
+use crate::ledger::CallId;
+
+/// A chat completion in a dialect.
+pub(super) async fn chat(
+    front: &Front,
+    headers: &HeaderMap,
+    body: Body,
+    dialect: Dialect,
+) -> Response {
+    let id = CallId::new();
+    let answer = async {
+        let read = Read::of(front, headers, body, id).await?;
+        let request = dialect.decode_chat(&read.body, &read.bounds)?;
+        read.serve(front, &Operation::Chat(Box::new(request))).await
+    };
+    answer.await.unwrap_or_else(|failed: Failed| failed.response(dialect, Some(id)))
+}
+
+/// Embeddings in a dialect.
+pub(super) async fn embeddings(
+    front: &Front,
+    headers: &HeaderMap,
+    body: Body,
+    dialect: Dialect,
+) -> Response {
+    let id = CallId::new();
+    let answer = async {
+        let read = Read::of(front, headers, body, id).await?;
+        let request = dialect.decode_embeddings(&read.body, &read.bounds)?;
+        read.serve(front, &Operation::Embeddings(Box::new(request))).await
+    };
+    answer.await.unwrap_or_else(|failed: Failed| failed.response(dialect, Some(id)))
+}
+
+/// A request whose caller is known and whose body is here.
+struct Read {
+    caller: std::sync::Arc<crate::tenants::Caller>,
+    inbound: crate::call::Inbound,
+    body: bytes::Bytes,
+    bounds: tollgate_providers::Bounds,
+}
+
+impl Read {
+    async fn of(
+        front: &Front,
+        headers: &HeaderMap,
+        body: Body,
+        id: CallId,
+    ) -> Result<Read, Failed> {
+        let caller = caller::authenticate(front, headers)?;
+        let inbound = caller::inbound(headers, id)?;
+        let (most, bounds) = {
+            let runtime = front.worker.services.runtime.load();
+            (runtime.max_body_bytes, runtime.bounds)
+        };
+        let body = caller::body(headers, body, most).await?;
+        Ok(Read { caller, inbound, body, bounds })
+    }
+
+    async fn serve(&self, front: &Front, operation: &Operation<'_>) -> Result<Response, Failed> {
+        match serve(&front.worker, &self.caller, &self.inbound, operation).await? {
+            Served::Made(answered) => {
+                Ok(sse::respond(front, &self.caller, self.inbound.id, answered))
+            }
+            Served::Repeated(name) => sse::repeat(front, name).await,
+        }
+    }
+}
