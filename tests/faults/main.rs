@@ -13,6 +13,7 @@ mod calls;
 mod disconnects;
 mod kills;
 mod mixed;
+mod operations;
 mod tampering;
 
 /// The seed of a run: given, or from the clock.
