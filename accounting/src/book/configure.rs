@@ -123,11 +123,13 @@ impl Book {
             Some((parent, _)) => self.chain_of(parent),
             None => self.chain_of(""),
         };
-        let index = u32::try_from(self.accounts.len()).unwrap_or(u32::MAX);
+        let new = u32::try_from(self.accounts.len()).unwrap_or(u32::MAX);
+        let index = self.free_accounts.pop().unwrap_or(new);
         chain.push(index);
         let path: Arc<str> = Arc::from(path);
         self.by_path.insert(path.clone(), index);
-        self.accounts.push(Account {
+        let generation = self.accounts.get(index as usize).map_or(0, |old| old.generation);
+        let account = Account {
             path,
             zone: Zone::UTC,
             chain: chain.into_boxed_slice(),
@@ -135,11 +137,15 @@ impl Book {
             retired: Vec::new(),
             parked: Vec::new(),
             is_live: false,
-            generation: 0,
+            generation,
             totals: Units::NONE,
             open: Units::NONE,
             is_dirty: false,
-        });
+        };
+        match self.accounts.get_mut(index as usize) {
+            Some(place) => *place = account,
+            None => self.accounts.push(account),
+        }
         index
     }
 
@@ -196,8 +202,9 @@ impl Book {
 
     fn add_limit(&mut self, account: u32, limit: Limit, key: Arc<str>) -> u32 {
         let rule = Rule::of(&limit);
-        let index = u32::try_from(self.limits.len()).unwrap_or(u32::MAX);
-        self.limits.push(Node {
+        let new = u32::try_from(self.limits.len()).unwrap_or(u32::MAX);
+        let index = self.free_limits.pop().unwrap_or(new);
+        let node = Node {
             rule,
             state: State::new(&rule),
             words: Arc::from(limit.describe()),
@@ -207,7 +214,11 @@ impl Book {
             since: self.latest,
             is_restored: false,
             is_dirty: false,
-        });
+        };
+        match self.limits.get_mut(index as usize) {
+            Some(place) => *place = node,
+            None => self.limits.push(node),
+        }
         let parked = &mut self.accounts[account as usize].parked;
         let waiting = parked.extract_if(.., |row| row.limit_key == key).collect::<Vec<_>>();
         for row in waiting {

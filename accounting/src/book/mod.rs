@@ -10,6 +10,7 @@ mod audit;
 mod configure;
 mod durable;
 mod finish;
+mod forget;
 mod ids;
 mod refuse;
 mod standing;
@@ -68,6 +69,8 @@ pub struct Book {
     accounts: Vec<Account>,
     by_path: HashMap<Arc<str>, u32>,
     limits: Vec<Node>,
+    free_accounts: Vec<u32>,
+    free_limits: Vec<u32>,
     holds: Vec<Hold>,
     free_holds: Vec<u32>,
     ids: Ids,
@@ -163,6 +166,8 @@ impl Book {
             accounts: Vec::new(),
             by_path: HashMap::new(),
             limits: Vec::new(),
+            free_accounts: Vec::new(),
+            free_limits: Vec::new(),
             holds: Vec::new(),
             free_holds: Vec::new(),
             ids: Ids::new(ended),

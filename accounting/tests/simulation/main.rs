@@ -19,7 +19,7 @@ use world::{Tally, World};
 /// A new world after so many operations: most mistakes need few, and fresh trees find more.
 const OPS_A_WORLD: u64 = 20_000;
 
-const MUST_HAPPEN: [&str; 24] = [
+const MUST_HAPPEN: [&str; 25] = [
     "held",
     "held again",
     "refused: overflow",
@@ -44,6 +44,7 @@ const MUST_HAPPEN: [&str; 24] = [
     "unknown",
     "expired",
     "crashed",
+    "forgotten",
 ];
 
 /// Prints where the simulation failed.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use tollgate_accounting::{Algorithm, Facets, Limit, Metric, Mode, SECOND, Window};
 
 use crate::calendar::Place;
+use crate::world::Rows;
 
 /// Requests, input tokens, output tokens, nano-dollars.
 pub(crate) type Four = [i64; 4];
@@ -289,7 +290,15 @@ impl Kept {
         }
     }
 
-    pub(crate) fn refill_to(&mut self, now: i64) {
+    /// Only its rows are left. At which instant a bucket's was written is the book's choice.
+    pub(crate) fn park(&mut self, path: &str, rows: &Rows) {
+        self.is_parked = true;
+        if let Some([at, ..]) = rows.get(&(path.into(), self.key.as_str().into(), 0)) {
+            self.refill_to(*at);
+        }
+    }
+
+    fn refill_to(&mut self, now: i64) {
         let current = self.level_at(now);
         if let State::Bucket { level, at, .. } = &mut self.state {
             (*level, *at) = (current, now.max(*at));

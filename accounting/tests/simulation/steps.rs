@@ -22,6 +22,7 @@ impl World {
             960..990 => self.commit(),
             990..998 => self.configure_one(),
             998 => self.configure_all(),
+            999 if self.dice.once_in(2) => self.forget(),
             _ => self.audit(),
         }
     }

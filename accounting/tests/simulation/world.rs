@@ -29,6 +29,8 @@ pub(crate) struct World {
     /// The true time.
     pub(crate) wall: i64,
     pub(crate) tally: Tally,
+    /// Accounts that the book forgot.
+    away: Vec<&'static str>,
 }
 
 /// How often what happened: a simulation in which something never happens proves nothing of it.
@@ -38,8 +40,11 @@ pub(crate) struct Tally(pub(crate) BTreeMap<String, u64>);
 /// What is durable.
 #[derive(Clone, Default)]
 struct Ledger {
-    rows: HashMap<(Arc<str>, Arc<str>, i64), [i64; 4]>,
+    rows: Rows,
 }
+
+/// By account, limit and period.
+pub(crate) type Rows = HashMap<(Arc<str>, Arc<str>, i64), [i64; 4]>;
 
 /// What is durable at an instant, together with the model of that instant.
 pub(crate) struct Snapshot {
@@ -87,8 +92,17 @@ impl World {
         };
         let book = Book::remembering(remembered);
         let (ledger, tally) = (Ledger::default(), Tally::default());
-        let mut world =
-            World { dice, book, model, templates, ledger, next_id: 1, wall: start, tally };
+        let mut world = World {
+            dice,
+            book,
+            model,
+            templates,
+            ledger,
+            next_id: 1,
+            wall: start,
+            tally,
+            away: Vec::new(),
+        };
         world.configure_all();
         world
     }
@@ -116,6 +130,7 @@ impl World {
                 self.model_retire(at);
             }
         }
+        specs.iter().for_each(|spec| self.bring_back(&spec.path));
         let now = self.clock();
         self.book.configure(now, &specs).unwrap();
         for (at, spec) in live.into_iter().zip(specs) {
@@ -132,6 +147,7 @@ impl World {
             self.model_retire(at);
         } else {
             let spec = self.spec(at);
+            self.bring_back(PATHS[at]);
             let now = self.clock();
             let id = self.book.put(now, &spec).unwrap();
             assert_eq!(self.book.account(PATHS[at]), Some(id));
@@ -143,6 +159,44 @@ impl World {
     pub(crate) fn commit(&mut self) {
         for Balance { account, limit_key, period, fields } in self.book.take_dirty() {
             self.ledger.rows.insert((account, limit_key, period), fields);
+        }
+    }
+
+    /// Lets the book forget accounts that are gone, and puts their rows back at once or when they
+    /// are configured again.
+    pub(crate) fn forget(&mut self) {
+        if self.dice.once_in(2) {
+            self.commit();
+        }
+        for path in self.book.forget_retired() {
+            self.tally.count("forgotten");
+            let at = PATHS.iter().position(|known| **known == *path).unwrap();
+            let Model { accounts, limits, .. } = &mut self.model;
+            assert!(!accounts[at].is_live, "{path} is configured");
+            for kept in limits.iter_mut().filter(|kept| kept.account == at) {
+                kept.park(path.as_ref(), &self.ledger.rows);
+            }
+            self.away.push(PATHS[at]);
+            if self.dice.once_in(2) {
+                self.bring_back(PATHS[at]);
+            }
+        }
+    }
+
+    /// Puts back the rows of an account that was forgotten, and of those above it.
+    fn bring_back(&mut self, path: &str) {
+        for away in std::mem::take(&mut self.away) {
+            if path != away && !path.starts_with(&format!("{away}/")) {
+                self.away.push(away);
+                continue;
+            }
+            for ((account, limit_key, period), fields) in &self.ledger.rows {
+                if **account == *away {
+                    let (account, limit_key) = (account.clone(), limit_key.clone());
+                    let balance = Balance { account, limit_key, period: *period, fields: *fields };
+                    self.book.restore_balance(balance).unwrap();
+                }
+            }
         }
     }
 
@@ -161,6 +215,7 @@ impl World {
         let Snapshot { ledger, mut holds, model } = snapshot;
         self.ledger = ledger;
         self.model = model;
+        self.away.clear();
         self.book = Book::remembering(self.model.remembered);
         let specs: Vec<_> = (0..PATHS.len())
             .filter(|at| self.model.accounts[*at].is_live)
@@ -265,12 +320,7 @@ impl World {
         ended.clear();
         ends.clear();
         for kept in limits.iter_mut().filter(|kept| !kept.is_live) {
-            kept.is_parked = true;
-            // At which instant a bucket's row was written is the book's choice.
-            let row = (accounts[kept.account].path.as_str().into(), kept.key.as_str().into(), 0);
-            if let Some([at, ..]) = self.ledger.rows.get(&row) {
-                kept.refill_to(*at);
-            }
+            kept.park(&accounts[kept.account].path, &self.ledger.rows);
         }
         *last_taken = holds.values().map(|hold| hold.taken_at).max().unwrap_or(i64::MIN);
         for hold in holds.values_mut() {
