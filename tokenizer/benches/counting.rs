@@ -23,6 +23,16 @@ fn main() {
         let samples = samples().unwrap();
         return streams(&samples[0].warm, &samples[3].warm);
     }
+    if std::env::args().any(|argument| argument == "first") {
+        let samples = samples().unwrap();
+        for sample in &samples {
+            let first = (0..8)
+                .map(|_| rate_of_first(sample, &samples, |text| Encoding::O200kBase.count(text)))
+                .fold(0.0, f64::max);
+            println!("{} {first:.0}", sample.name);
+        }
+        return;
+    }
     let start = Instant::now();
     black_box(Encoding::O200kBase.count("start"));
     println!("first count in the process: {:?}", start.elapsed());

@@ -103,6 +103,7 @@ pub(crate) fn arrange(
     writeln!(source, "{}", table("trie", 4, of_u32(&trie.slots))?)?;
     writeln!(source, "{}", table("trie_tokens", 1, of_u24(&trie.tokens))?)?;
     writeln!(source, "{}", table("records", 8, of_u64(&records))?)?;
+    writeln!(source, "{}", table("pair_filter", 8, of_u64(&pairs.filter))?)?;
     writeln!(source, "{}", table("pair_pilots", 1, pairs.pilots)?)?;
     writeln!(source, "{}", table("pairs", 4, of_u32(&pairs.slots))?)?;
     writeln!(source, "}};")?;
@@ -156,9 +157,9 @@ fn pieces(tokens: &[Vec<u8>]) -> Option<Pieces> {
     })
 }
 
-/// A twentieth of the slots stay empty, which lets a pilot be found in a byte.
+/// One slot in 27 stays empty, which lets a pilot be found in a byte.
 fn roomy(keys: usize) -> usize {
-    keys + keys / 19 + 1
+    keys + keys / 26 + 1
 }
 
 /// A token's left and right part, its longest proper prefix that is a token, its length: 18, 18,
@@ -183,6 +184,7 @@ struct Pairs {
     seed: u64,
     pilots: Vec<u8>,
     slots: Vec<u32>,
+    filter: Vec<u64>,
 }
 
 /// For two adjacent tokens, the token they merge into: 18 bits, under a 14-bit fingerprint.
@@ -202,9 +204,12 @@ fn pairs(records: &[u64]) -> Option<Pairs> {
         let placed = hashing::place(&hashed, &[size], PAIR_BITS)?;
         // An empty slot names token 0, a single byte, which no pair merges into.
         let mut slots = vec![0; size];
+        let mut filter = vec![0; 1 << (hashing::FILTER_BITS - 6)];
         for (((_, _, id), (hash, _)), slot) in keys.iter().zip(&hashed).zip(&placed.slots) {
+            let (word, bit) = hashing::filter(*hash);
+            filter[word] |= 1 << bit;
             slots[*slot] = hashing::fingerprint(*hash) << 18 | id;
         }
-        Some(Pairs { seed, pilots: placed.pilots, slots })
+        Some(Pairs { seed, pilots: placed.pilots, slots, filter })
     })
 }

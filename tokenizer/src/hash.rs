@@ -48,6 +48,17 @@ static SHIFTS: [u32; 256] = {
     shifts
 };
 
+/// Bits in the filter of pairs: five or more for each pair there is.
+pub(crate) const FILTER_BITS: u32 = 20;
+
+/// The word and the bit of the filter that a pair sets. Most pairs that are asked for don't exist,
+/// and the filter, unlike the table behind it, stays in the nearest caches.
+#[inline(always)]
+pub(crate) fn filter(hash: u64) -> (usize, u32) {
+    let bit = hash >> (64 - FILTER_BITS);
+    ((bit >> 6) as usize, (bit & 63) as u32)
+}
+
 /// What tells most pairs that aren't in a slot from the one that is.
 #[inline(always)]
 pub(crate) fn fingerprint(hash: u64) -> u32 {

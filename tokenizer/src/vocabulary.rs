@@ -17,6 +17,7 @@ pub(crate) struct Vocabulary {
     trie: &'static [[u8; 4]],
     trie_tokens: &'static [u8],
     records: &'static [[u8; 8]],
+    pair_filter: &'static [[u8; 8]],
     pair_pilots: &'static [u8],
     pairs: &'static [[u8; 4]],
 }
@@ -119,6 +120,7 @@ impl Vocabulary {
             self.trie.as_flattened(),
             self.trie_tokens,
             self.records.as_flattened(),
+            self.pair_filter.as_flattened(),
             self.pair_pilots,
             self.pairs.as_flattened(),
         ];
@@ -187,6 +189,10 @@ impl Vocabulary {
     #[inline(always)]
     pub(crate) fn merged(&self, left: u32, right: u32) -> Option<u32> {
         let hash = hash::of_pair(left, right, self.pair_seed);
+        let (at, bit) = hash::filter(hash);
+        if word(self.pair_filter, at) >> bit & 1 == 0 {
+            return None;
+        }
         let pilot = byte(self.pair_pilots, hash::bucket(hash, self.pair_bits));
         let slot = half(self.pairs, hash::slot(hash, pilot, self.pair_slots));
         if slot >> 18 != hash::fingerprint(hash) {
