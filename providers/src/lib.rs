@@ -9,11 +9,12 @@
 //! - [`guard`]: what is refused before anything is parsed.
 //! - [`dialect`]: the client's side, one module a wire format.
 //! - [`sse`]: server-sent events, bytes in any split to frames.
-//! - [`openai`], [`compatible`], [`anthropic`], [`gemini`], [`cohere`],
+//! - [`openai`], [`compatible`], [`anthropic`], [`gemini`], [`cohere`], [`bedrock`],
 //!   [`demo`]: the providers, one folder each, listed by [`provider`].
 //! - [`catalogue`]: models, limits and price history as data.
 
 pub mod anthropic;
+pub mod bedrock;
 pub mod catalogue;
 pub mod cohere;
 pub mod compatible;

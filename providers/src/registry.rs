@@ -2,6 +2,7 @@
 
 use crate::Provider;
 use crate::anthropic;
+use crate::bedrock;
 use crate::cohere;
 use crate::compatible;
 use crate::demo;
@@ -19,11 +20,12 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
 }
 
 fn all() -> impl Iterator<Item = &'static dyn Provider> {
-    let listed: [&'static dyn Provider; 6] = [
+    let listed: [&'static dyn Provider; 7] = [
         &openai::OPENAI,
         &anthropic::ANTHROPIC,
         &gemini::GEMINI,
         &gemini::VERTEX,
+        &bedrock::BEDROCK,
         &cohere::COHERE,
         &demo::DEMO,
     ];

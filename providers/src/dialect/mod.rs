@@ -25,6 +25,8 @@ pub enum Dialect {
     GeminiGenerateContent,
     /// Cohere's chat, version 2.
     CohereChat,
+    /// Amazon Bedrock's Converse.
+    BedrockConverse,
 }
 
 /// What a reply is given where the provider did not say it.
@@ -70,6 +72,7 @@ impl Dialect {
             Dialect::AnthropicMessages => "anthropic_messages",
             Dialect::GeminiGenerateContent => "gemini_generate_content",
             Dialect::CohereChat => "cohere_chat",
+            Dialect::BedrockConverse => "bedrock_converse",
         }
     }
 

@@ -152,6 +152,8 @@ fn kind_of(status: u16, said: &Said) -> ErrorKind {
                 "input token count",
                 "too many tokens",
                 "reduce the length",
+                "input is too long",
+                "input tokens exceeded",
             ]))
     {
         return ErrorKind::ContextLength;

@@ -1,5 +1,4 @@
 //! A request of the provider's own dialect is changed where it must be and nowhere else.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on is a test that failed")]
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};

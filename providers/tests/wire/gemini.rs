@@ -1,5 +1,4 @@
 //! Chat requests in OpenAI's words as Google reads them.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on is a test that failed")]
 
 use serde_json::{Value, json};
 use tollgate_providers::{BadRequest, Bounds, Dialect, Encoded, Target, provider};

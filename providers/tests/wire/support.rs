@@ -19,14 +19,48 @@ pub(crate) struct Line {
     pub(crate) status: u16,
     /// What came.
     pub(crate) body: String,
+    /// How `body` is written: `text`, `json` or `base64`.
+    pub(crate) body_encoding: Option<String>,
 }
 
 impl Line {
+    /// What came, as bytes.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        if self.body_encoding.as_deref() == Some("base64") {
+            return base64(&self.body);
+        }
+        self.body.as_bytes().to_vec()
+    }
+
     /// Whether the reply is a stream of events.
     pub(crate) fn is_stream(&self) -> bool {
+        if self.body_encoding.as_deref() == Some("base64") {
+            return true;
+        }
         let start = self.body.trim_start();
         start.starts_with("data:") || start.starts_with("event:") || start.starts_with(':')
     }
+}
+
+fn base64(text: &str) -> Vec<u8> {
+    let digit = |b: u8| match b {
+        b'A'..=b'Z' => Some(u32::from(b - b'A')),
+        b'a'..=b'z' => Some(u32::from(b - b'a') + 26),
+        b'0'..=b'9' => Some(u32::from(b - b'0') + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    };
+    let (mut out, mut bits, mut held) = (Vec::new(), 0u32, 0);
+    for value in text.bytes().filter_map(digit) {
+        bits = bits << 6 | value;
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            out.push((bits >> held & 0xff) as u8);
+        }
+    }
+    out
 }
 
 /// The lines of a file.

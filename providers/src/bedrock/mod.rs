@@ -1,0 +1,80 @@
+//! Amazon Bedrock's Converse and ConverseStream. The credential is a Bedrock API key; requests are not
+//! signed here. The address is the operator's: `https://bedrock-runtime.{region}.amazonaws.com`.
+
+mod encode;
+mod eventstream;
+mod reply;
+mod stream;
+
+use tollgate_accounting::Timestamp;
+
+use crate::dialect::Dialect;
+use crate::openai::classify;
+use crate::unified::{
+    Auth, BadRequest, Capability, ChatRequest, EmbeddingsReply, EmbeddingsRequest, Encoded,
+    ErrorKind, Failure, HeaderLookup, Provider, ProviderError, Reply, StreamDecoder, Target,
+};
+
+/// Bedrock itself.
+pub static BEDROCK: Bedrock = Bedrock;
+
+/// The provider.
+#[derive(Debug)]
+pub struct Bedrock;
+
+impl Provider for Bedrock {
+    fn name(&self) -> &'static str {
+        "bedrock"
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect::BedrockConverse
+    }
+
+    fn base_url(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn auth(&self) -> Auth {
+        Auth::Bearer
+    }
+
+    fn can(&self, what: Capability) -> bool {
+        matches!(what, Capability::Chat)
+    }
+
+    fn encode_chat(&self, req: &ChatRequest<'_>, to: &Target<'_>) -> Result<Encoded, BadRequest> {
+        encode::chat(req, to)
+    }
+
+    fn encode_embeddings(
+        &self,
+        _: &EmbeddingsRequest<'_>,
+        _: &Target<'_>,
+    ) -> Result<Encoded, BadRequest> {
+        Err(BadRequest::field("model", "embeddings of this provider are not carried"))
+    }
+
+    fn decode_reply<'b>(&self, body: &'b [u8]) -> Result<Reply<'b>, ProviderError> {
+        reply::decode(body)
+    }
+
+    fn decode_embeddings<'b>(&self, _: &'b [u8]) -> Result<EmbeddingsReply<'b>, ProviderError> {
+        let message = "embeddings of this provider are not carried";
+        Err(ProviderError::new(ErrorKind::Malformed, message))
+    }
+
+    fn decoder(&self, frame_cap: usize) -> Box<dyn StreamDecoder> {
+        Box::new(stream::Decoder::new(frame_cap))
+    }
+
+    fn classify(
+        &self,
+        status: u16,
+        headers: &HeaderLookup<'_>,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Failure {
+        classify(status, headers, body, now)
+    }
+}

@@ -1,0 +1,12 @@
+//! The providers and dialects from outside: real traffic, hostile traffic, and the bodies that requests become.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on is a test that failed")]
+
+mod anthropic;
+mod anthropic_client;
+mod bad_input;
+mod bedrock;
+mod gemini;
+mod recordings;
+mod rewritten;
+mod splice;
+mod support;
