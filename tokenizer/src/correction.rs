@@ -88,6 +88,26 @@ impl Correction {
         [observations as f64, a, b, c, d, e, f, x, y, z]
     }
 
+    /// The numbers to store, as bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; 80] {
+        let mut bytes = [0; 80];
+        for (to, number) in bytes.chunks_exact_mut(8).zip(self.to_numbers()) {
+            to.copy_from_slice(&number.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// From stored bytes; `None` if no correction has them.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; 80]) -> Option<Self> {
+        let mut numbers = [0.0; 10];
+        for (number, from) in numbers.iter_mut().zip(bytes.chunks_exact(8)) {
+            *number = f64::from_le_bytes(from.try_into().ok()?);
+        }
+        Self::from_numbers(&numbers)
+    }
+
     /// From stored numbers; `None` if no correction has them.
     #[must_use]
     pub fn from_numbers(numbers: &[f64; 10]) -> Option<Self> {
