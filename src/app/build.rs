@@ -10,7 +10,7 @@ use tollgate_providers::demo::MODELS;
 use tollgate_providers::{Bounds, provider};
 use tollgate_tokenizer::family;
 
-use crate::call::{OnClientGone, Runtime, Site};
+use crate::call::{Counting, OnClientGone, Runtime, Site};
 use crate::config::{self, AllowedModels, Snapshot};
 use crate::control::Account;
 use crate::routing::{Health, Order, Route, Routes, Target};
@@ -70,6 +70,7 @@ pub(super) fn accounts(snapshot: &Snapshot) -> Vec<Account> {
 pub(super) fn runtime(
     snapshot: &Arc<Snapshot>,
     healths: &Healths,
+    counting: &Arc<Counting>,
     now: Timestamp,
 ) -> Result<Runtime, BuildError> {
     let mut sites = Vec::with_capacity(snapshot.providers.len());
@@ -92,6 +93,7 @@ pub(super) fn runtime(
         routes: targets.routes(),
         providers: sites,
         price_ceiling,
+        counting: counting.clone(),
         max_body_bytes: snapshot.server.max_body_bytes,
         bounds: Bounds::default(),
     })

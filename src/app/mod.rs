@@ -17,7 +17,7 @@ pub use build::BuildError;
 pub use pepper::PepperError;
 pub use preview::{Preview, runtime};
 
-use crate::call::{Drains, Queues, Services, Sizes, Worker};
+use crate::call::{Counting, Drains, Queues, Services, Sizes, Worker};
 use crate::config::{self, Snapshot};
 use crate::control::{Control, ControlError};
 use crate::http::{Admin, AdminKey, Front};
@@ -31,6 +31,11 @@ use build::Healths;
 const TICK: Duration = Duration::from_secs(1);
 /// How often dated prices are looked up again.
 const PRICES: u64 = 600;
+/// How often what was learned of replies is stored.
+const LEARNED: u64 = 10;
+/// Under what it is stored.
+const SIZES: &str = "sizes";
+const CORRECTIONS: &str = "corrections";
 
 /// Why the gateway cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +100,8 @@ impl Gateway {
             config::Durability::Power => Durability::Power,
         };
         let healths = Healths::default();
-        let runtime = build::runtime(&snapshot, &healths, clock::now())?;
+        let counting = Arc::new(Counting::default());
+        let runtime = build::runtime(&snapshot, &healths, &counting, clock::now())?;
         let accounts = build::accounts(&snapshot);
         let specs: &Specs<'_> = &|keys, extra| {
             Control::specs(&accounts, keys, extra).map_err(|error| error.to_string())
@@ -105,6 +111,9 @@ impl Gateway {
             tracing::warn!(calls = opened.recovered, "settled calls that the last run left open");
         }
         let reader = Arc::new(Reader::open(path)?);
+        let sizes = Sizes::default();
+        sizes.load(reader.learned(SIZES)?);
+        counting.load(reader.learned(CORRECTIONS)?);
         let directory = Arc::new(Directory::new(pepper::beside(path)?));
         let ledger = opened.ledger.clone();
         let control = Arc::new(Control::new(ledger.clone(), directory.clone(), reader.clone()));
@@ -113,7 +122,7 @@ impl Gateway {
             ledger,
             directory,
             runtime: ArcSwap::from_pointee(runtime),
-            sizes: Sizes::default(),
+            sizes,
             queues: Queues::default(),
             drains: Drains::new(),
             stop: CancellationToken::new(),
@@ -123,6 +132,7 @@ impl Gateway {
             services: services.clone(),
             control: control.clone(),
             healths,
+            counting,
             accepted: ArcSwap::new(snapshot),
         });
         let demo = Arc::new(Demo::default());
@@ -171,12 +181,16 @@ impl Gateway {
                 Some(listen::admin(config.listen, admin)?)
             }
         };
+        let last = reload.clone();
         let housekeeping = listen::housekeeping(TICK, {
             let (services, reload) = (services.clone(), reload.clone());
             move |ticks| {
                 services.ledger.sweep();
                 telemetry::open_calls(services.ledger.open_calls());
                 metrics.run_upkeep();
+                if ticks % LEARNED == LEARNED - 1 {
+                    reload.store_learned();
+                }
                 if ticks % PRICES == PRICES - 1 {
                     services.ledger.forget_old_keys();
                     reload.refresh_prices();
@@ -193,6 +207,7 @@ impl Gateway {
         ready(&control, data.address, admin_plane.as_ref().map(|plane| plane.address));
         data.run(drain, &services.drains.tasks);
         housekeeping.stop();
+        last.store_learned();
         if let Some(plane) = admin_plane {
             plane.stop();
         }
@@ -213,6 +228,7 @@ struct Reload {
     services: Arc<Services>,
     control: Arc<Control>,
     healths: Healths,
+    counting: Arc<Counting>,
     /// The configuration that was last accepted.
     accepted: ArcSwap<Snapshot>,
 }
@@ -220,7 +236,7 @@ struct Reload {
 impl Reload {
     fn run(&self) -> Result<(), String> {
         let snapshot = Arc::new((self.source)()?);
-        let runtime = build::runtime(&snapshot, &self.healths, clock::now());
+        let runtime = build::runtime(&snapshot, &self.healths, &self.counting, clock::now());
         let runtime = runtime.map_err(|error| error.to_string())?;
         // Accounts can still be refused; names and prices are swapped only after that.
         self.control.set_accounts(build::accounts(&snapshot)).map_err(|e| e.to_string())?;
@@ -230,10 +246,18 @@ impl Reload {
         Ok(())
     }
 
+    /// Has what was learned of replies since the last time written.
+    fn store_learned(&self) {
+        let ledger = &self.services.ledger;
+        ledger.put_learned(SIZES, self.services.sizes.take_changed());
+        ledger.put_learned(CORRECTIONS, self.counting.take_changed());
+    }
+
     /// Prices are dated: the cards of the moment are looked up anew.
     fn refresh_prices(&self) {
         let snapshot = self.accepted.load_full();
-        if let Ok(runtime) = build::runtime(&snapshot, &self.healths, clock::now()) {
+        if let Ok(runtime) = build::runtime(&snapshot, &self.healths, &self.counting, clock::now())
+        {
             self.services.runtime.store(Arc::new(runtime));
         }
     }

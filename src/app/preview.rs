@@ -8,16 +8,20 @@ use tollgate_accounting::{AccountSpec, Amounts, Book, Facets};
 use super::StartError;
 use super::build::{self, BuildError, Healths};
 use crate::call::quote::{Quote, quote};
-use crate::call::{CallError, Operation, Runtime, Sizes};
+use crate::call::{CallError, Counting, Operation, Runtime, Sizes};
 use crate::clock;
 use crate::config::Snapshot;
 use crate::control::{Account, Control};
-use crate::ledger::{Specs, look};
+use crate::ledger::{Reader, Specs, look};
 use crate::tenants::{Allowed, Caller, Holds};
 
-/// What calls would look up under a configuration.
+/// What calls would look up under a configuration, with what was learned of counts so far.
 pub fn runtime(snapshot: &Arc<Snapshot>) -> Result<Runtime, BuildError> {
-    build::runtime(snapshot, &Healths::default(), clock::now())
+    let counting = Counting::default();
+    // A file that is missing or cannot be read has taught nothing yet.
+    let learned = Reader::open(&snapshot.storage.path).and_then(|r| r.learned(super::CORRECTIONS));
+    counting.load(learned.unwrap_or_default());
+    build::runtime(snapshot, &Healths::default(), &Arc::new(counting), clock::now())
 }
 
 /// A configuration and the balances it would start from.
@@ -25,6 +29,7 @@ pub struct Preview {
     runtime: Runtime,
     accounts: Vec<Account>,
     book: Book,
+    sizes: Sizes,
 }
 
 impl Preview {
@@ -41,7 +46,11 @@ impl Preview {
             Ok(specs)
         };
         let book = look(&snapshot.storage.path, specs)?;
-        Ok(Preview { runtime: runtime(snapshot)?, accounts, book })
+        let (runtime, sizes) = (runtime(snapshot)?, Sizes::default());
+        if let Ok(reader) = Reader::open(&snapshot.storage.path) {
+            sizes.load(reader.learned(super::SIZES)?);
+        }
+        Ok(Preview { runtime, accounts, book, sizes })
     }
 
     /// What is read of a request.
@@ -49,9 +58,8 @@ impl Preview {
         &self.runtime
     }
 
-    /// Quotes a call of an account, or of nobody: then no account's limit is asked. Sizes of replies are
-    /// learned by a running gateway and known to it alone, so the likely case is the default. `None`
-    /// where there is no such account.
+    /// Quotes a call of an account, or of nobody: then no account's limit is asked. What a
+    /// gateway learned of replies is read from its file. `None` where there is no such account.
     pub fn quote(
         &self,
         account: Option<&str>,
@@ -61,7 +69,7 @@ impl Preview {
         let now = clock::now();
         let trial =
             |facets: &Facets<'_>, ask: Amounts| self.book.trial(now, caller.charged, facets, ask);
-        Some(quote(&self.runtime, &Sizes::default(), &caller, operation, trial))
+        Some(quote(&self.runtime, &self.sizes, &caller, operation, trial))
     }
 
     fn caller(&self, path: Option<&str>) -> Option<Caller> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tollgate_accounting::{Amounts, Facets, Money, PriceCard, PriceError, Timestamp};
 
+use super::counting::Estimate;
 use super::operation::Operation;
 use super::services::Runtime;
 use super::{CallError, Inbound};
@@ -24,12 +25,14 @@ pub(super) struct Candidate<'r> {
     pub(super) target: &'r Target,
     pub(super) card: Arc<PriceCard>,
     pub(super) input: Counted,
+    /// The input before its correction, where it is an estimate.
+    pub(super) estimate: Option<Estimate>,
 }
 
 impl Candidate<'_> {
     /// The first or a further attempt at this target.
     pub(super) fn attempt(&self) -> Attempt {
-        let Candidate { target, card, input } = self;
+        let Candidate { target, card, input, estimate: _ } = self;
         let exact = target.family.exact;
         let (provider, model) = (target.provider_name.clone(), target.model.clone());
         Attempt::new(provider, model, card.clone(), *input, exact)
@@ -80,7 +83,10 @@ pub(super) fn plan<'r>(
         able |= can;
         let card = target.card.clone().or_else(|| runtime.price_ceiling.clone());
         let candidate = match card {
-            Some(card) if can => Some(Candidate { target, card, input: operation.count(target) }),
+            Some(card) if can => {
+                let (input, estimate) = runtime.counting.input(operation, target);
+                Some(Candidate { target, card, input, estimate })
+            }
             Some(_) => None,
             None => {
                 unpriced

@@ -3,6 +3,7 @@
 
 mod admit;
 mod attempts;
+mod counting;
 mod error;
 mod operation;
 mod queue;
@@ -16,8 +17,9 @@ mod whole;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tollgate_accounting::Timestamp;
+use tollgate_accounting::{Class, Timestamp, Usage};
 
+pub use counting::Counting;
 pub use error::CallError;
 pub use operation::Operation;
 pub use queue::Queues;
@@ -27,7 +29,7 @@ pub use services::{Drains, OnClientGone, Runtime, Services, Site, Worker};
 pub use sizes::Sizes;
 
 use crate::ledger::{CallId, KeyName, Settled};
-use crate::routing::{NoRoute, Route};
+use crate::routing::{NoRoute, Route, Target};
 use crate::tenants::Caller;
 
 /// What `http` knows of a request besides its body.
@@ -133,7 +135,7 @@ pub async fn serve(
     // From here the reply belongs to the client, and a byte of it may leave only once its hold would
     // survive us. The commit ran beside the provider's work, so there is seldom anything to wait for.
     hold.durable().await?;
-    let told = Told::new(caller, inbound, operation);
+    let told = Told::new(caller, inbound, operation, candidate.estimate, runtime.counting.clone());
     let reply = if operation.stream() {
         let flow = relay::Flow::new(site.clone(), target, answer.body, hold, told, step);
         Reply::Stream(Box::new(Relay::new(worker.clone(), flow, key)))
@@ -144,8 +146,10 @@ pub async fn serve(
 }
 
 /// What a reply is written with: the client's dialect and the names it used.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Told {
+    estimate: Option<counting::Estimate>,
+    counting: Arc<Counting>,
     account: Arc<str>,
     dialect: tollgate_providers::Dialect,
     chat: bool,
@@ -156,12 +160,20 @@ struct Told {
 }
 
 impl Told {
-    fn new(caller: &Caller, inbound: &Inbound, operation: &Operation<'_>) -> Told {
+    fn new(
+        caller: &Caller,
+        inbound: &Inbound,
+        operation: &Operation<'_>,
+        estimate: Option<counting::Estimate>,
+        counting: Arc<Counting>,
+    ) -> Told {
         let (chat, include_usage) = match operation {
             Operation::Chat(request) => (true, request.include_usage),
             Operation::Embeddings(_) => (false, false),
         };
         Told {
+            estimate,
+            counting,
             account: caller.account.clone(),
             dialect: operation.dialect(),
             chat,
@@ -170,6 +182,13 @@ impl Told {
             created: u64::try_from(inbound.received_at.micros() / 1_000_000).unwrap_or(0),
             include_usage,
         }
+    }
+
+    /// A reply is whole: its sizes and its bill are learned from.
+    fn learn(&self, sizes: &Sizes, target: &Target, reported: &Usage, settled: &Settled) {
+        sizes.observe(target, &self.account, settled.output.tokens);
+        let billed = reported.get(Class::Input).and_then(|_| reported.input_total());
+        self.counting.learn(target, self.estimate, billed);
     }
 
     fn options(&self) -> tollgate_providers::EncodeOptions<'_> {
@@ -214,5 +233,5 @@ pub fn input_tokens(
     operation: &Operation<'_>,
 ) -> Result<u64, CallError> {
     let route = route(runtime, caller, operation)?;
-    Ok(route.targets.first().map_or(0, |target| operation.count(target).tokens))
+    Ok(route.targets.first().map_or(0, |t| runtime.counting.input(operation, t).0.tokens))
 }

@@ -7,10 +7,9 @@ use tollgate_providers::unified::{
 use tollgate_providers::{
     BadRequest, ChatRequest, Dialect, EmbeddingsRequest, Encoded, Provider, Target as Wire,
 };
-use tollgate_tokenizer::{Chat, Detail, Family, Image, Message, Part, ToolCall, count_chat};
+use tollgate_tokenizer::{Chat, CountMemo, Detail, Family, Image, Message, Part, ToolCall};
 
 use crate::ledger::Counted;
-use crate::routing::Target;
 
 /// One request, whichever endpoint it came to.
 pub enum Operation<'a> {
@@ -94,17 +93,17 @@ impl<'a> Operation<'a> {
         if spoken || heard { &Class::ALL } else { TEXT }
     }
 
-    /// The input's tokens as the target's model counts them.
-    pub(super) fn count(&self, target: &Target) -> Counted {
-        self.count_as(&target.counted_as, &target.family)
+    /// Whether the request offers tools, which providers put into words of their own.
+    pub(super) fn has_tools(&self) -> bool {
+        matches!(self, Operation::Chat(request) if !request.tools.is_empty())
     }
 
     /// The input's tokens as a model, which is of that family, counts them.
-    pub fn count_as(&self, model: &str, family: &Family) -> Counted {
+    pub(super) fn count(&self, memo: &CountMemo, model: &str, family: &Family) -> Counted {
         match self {
             Operation::Chat(request) => {
                 let tools = tools(&request.tools);
-                let count = count_chat(model, &chat(request, tools.as_deref()));
+                let count = memo.count_chat(model, &chat(request, tools.as_deref()));
                 counted(count.tokens, count.exact)
             }
             Operation::Embeddings(request) => embeddings(request, family),

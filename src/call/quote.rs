@@ -128,7 +128,7 @@ fn offer(
     bound: u64,
     learned: Option<u64>,
 ) -> Result<Offer, PriceError> {
-    let Candidate { target, card, input } = candidate;
+    let Candidate { target, card, input, estimate: _ } = candidate;
     let one = learned.unwrap_or(sizes::UNKNOWN);
     let likely_output = one.saturating_mul(operation.choices()).min(bound);
     let usage = Usage::new().with(Class::Input, input.tokens).with(Class::Output, likely_output);
@@ -202,6 +202,7 @@ mod tests {
             routes,
             providers: vec![Arc::new(site)],
             price_ceiling: None,
+            counting: Arc::default(),
             max_body_bytes: 1_000_000,
             bounds: Bounds::default(),
         }

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use tollgate_accounting::PriceCard;
 use tollgate_providers::{Bounds, Provider};
 
+use super::counting::Counting;
 use super::queue::Queues;
 use super::sizes::Sizes;
 use crate::ledger::Ledger;
@@ -43,6 +44,8 @@ pub struct Runtime {
     pub providers: Vec<Arc<Site>>,
     /// What a model without a price costs at most; `None` refuses it.
     pub price_ceiling: Option<Arc<PriceCard>>,
+    /// Counts, and what was learned of counts; the same one through all reloads.
+    pub counting: Arc<Counting>,
     /// The largest request body.
     pub max_body_bytes: usize,
     /// What a request may contain.

@@ -1,6 +1,6 @@
 //! What replies have come to lately, per target and account: how much an adaptive hold begins with.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,17 +20,21 @@ const ENOUGH: u32 = 20;
 /// target's figures.
 const MOST: usize = 1024;
 const SHARDS: usize = 16;
+/// Between the parts of a stored name; no configured name holds it.
+const SEPARATOR: char = '\n';
 
 type Key = (Arc<str>, Arc<str>, Arc<str>);
 
 /// Learned sizes of outputs.
 pub struct Sizes {
+    /// Whose sizes were not stored yet.
+    changed: Mutex<HashSet<Key>>,
     shards: [Mutex<HashMap<Key, OutputSizes>>; SHARDS],
 }
 
 impl Default for Sizes {
     fn default() -> Sizes {
-        Sizes { shards: std::array::from_fn(|_| Mutex::default()) }
+        Sizes { changed: Mutex::default(), shards: std::array::from_fn(|_| Mutex::default()) }
     }
 }
 
@@ -74,8 +78,52 @@ impl Sizes {
         } else if shard.len() < MOST {
             let mut sizes = OutputSizes::new();
             sizes.observe(tokens);
-            shard.insert(key, sizes);
+            shard.insert(key.clone(), sizes);
+        } else {
+            return;
         }
+        drop(shard);
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+    }
+
+    /// Takes over what was stored; rows that no build can have written are passed over.
+    pub fn load(&self, rows: impl IntoIterator<Item = (String, Vec<u8>)>) {
+        for (name, bytes) in rows {
+            let mut parts = name.splitn(3, SEPARATOR).map(Arc::<str>::from);
+            let (Some(provider), Some(model), Some(account)) =
+                (parts.next(), parts.next(), parts.next())
+            else {
+                continue;
+            };
+            let pairs = bytes.chunks_exact(4).map(|pair| {
+                let number = |at: usize| u16::from_le_bytes([pair[at], pair[at + 1]]);
+                (number(0), number(2))
+            });
+            let Some(sizes) = OutputSizes::from_weights(pairs) else { continue };
+            let key = (provider, model, account);
+            let mut shard = self.shard(&key).lock().unwrap_or_else(PoisonError::into_inner);
+            if shard.len() < MOST {
+                shard.insert(key, sizes);
+            }
+        }
+    }
+
+    /// What changed since it was last asked, to be stored.
+    pub fn take_changed(&self) -> Vec<(String, Vec<u8>)> {
+        let keys =
+            std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner));
+        let row = |key: Key| {
+            let shard = self.shard(&key).lock().unwrap_or_else(PoisonError::into_inner);
+            let weights = shard.get(&key)?.weights();
+            let bytes = weights.flat_map(|(bucket, weight)| {
+                let ([a, b], [c, d]) = (bucket.to_le_bytes(), weight.to_le_bytes());
+                [a, b, c, d]
+            });
+            let (provider, model, account) = &key;
+            let name = format!("{provider}{SEPARATOR}{model}{SEPARATOR}{account}");
+            Some((name, bytes.collect()))
+        };
+        keys.into_iter().filter_map(row).collect()
     }
 
     fn shard(&self, key: &Key) -> &Mutex<HashMap<Key, OutputSizes>> {
@@ -87,4 +135,26 @@ impl Sizes {
 
 fn key(target: &Target, account: &Arc<str>) -> Key {
     (target.provider_name.clone(), target.model.clone(), account.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_learned_survives_being_stored() {
+        let sizes = Sizes::default();
+        let key: Key = ("p".into(), "m".into(), "acme/search".into());
+        for tokens in [10, 200, 3_000, 3_100] {
+            sizes.note(key.clone(), tokens);
+        }
+        let stored = sizes.take_changed();
+        assert_eq!(stored.len(), 1);
+        assert!(sizes.take_changed().is_empty());
+        let next = Sizes::default();
+        next.load(stored.into_iter().chain([("x".to_owned(), vec![1])]));
+        let percentile = |sizes: &Sizes| sizes.shard(&key).lock().unwrap()[&key].percentile(90);
+        assert_eq!(percentile(&next), percentile(&sizes));
+        assert!(percentile(&next).is_some());
+    }
 }

@@ -8,7 +8,7 @@ use tollgate_providers::unified::Block;
 use tollgate_providers::{ErrorKind, ProviderError, UsageReport};
 
 use super::services::{OnClientGone, Site};
-use super::{CallError, Reply, Told, Worker};
+use super::{CallError, Reply, Sizes, Told, Worker};
 use crate::ledger::{KeyInUse, OpenHold, Outcome};
 use crate::routing::Target;
 use crate::upstream::{Body, Broken};
@@ -32,12 +32,9 @@ pub(super) async fn receive(
     let gone = site.on_client_gone;
     let services = worker.services.clone();
     let work = async move {
-        let reply = finish(&site, &target, body, hold, &told).await;
-        if let Ok(Reply::Whole { settled, body }) = &reply {
-            if let Some(key) = key {
-                key.answered("application/json", body.clone());
-            }
-            services.sizes.observe(&target, &told.account, settled.output.tokens);
+        let reply = finish(&services.sizes, &site, &target, body, hold, &told).await;
+        if let (Ok(Reply::Whole { body, .. }), Some(key)) = (&reply, key) {
+            key.answered("application/json", body.clone());
         }
         reply
     };
@@ -58,6 +55,7 @@ pub(super) async fn receive(
 }
 
 async fn finish(
+    sizes: &Sizes,
     site: &Site,
     target: &Target,
     body: Body,
@@ -85,6 +83,7 @@ async fn finish(
                 note_odd(&usage, &mut attempt.error);
             });
             let settled = hold.settle(Outcome::Completed);
+            told.learn(sizes, target, &usage.usage, &settled);
             Ok(Reply::Whole { body: body.unwrap_or(bytes), settled })
         }
         Err(error) => Err(fail(hold, error)),

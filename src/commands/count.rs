@@ -1,15 +1,22 @@
 //! `tollgate count`.
 
-use anyhow::Result;
-use tollgate::call::Operation;
+use std::fs::File;
+use std::io::{Read, stdin};
+
+use anyhow::{Context, Result, bail};
+use tollgate::call::{Counting, Operation};
 use tollgate::cli::{CountArgs, Exit, Global, Json, Output};
 use tollgate_accounting::Provenance;
 use tollgate_providers::{Bounds, Dialect};
 use tollgate_tokenizer::family;
 
+/// Read at once; between two reads the progress is shown.
+const CHUNK: usize = 1 << 20;
+/// A larger JSON text is no request, and is counted as it stands.
+const LARGEST_REQUEST: usize = 64 << 20;
+
 pub(super) fn run(_: &Global, args: &CountArgs, output: &mut Output) -> Result<Exit> {
-    let text = super::input(args.file.as_deref())?;
-    let (tokens, provenance) = count(&args.model, &text);
+    let (tokens, provenance) = count(args, output)?;
     if output.json() {
         let answer = Json::object([
             ("model", args.model.as_str().into()),
@@ -19,7 +26,7 @@ pub(super) fn run(_: &Global, args: &CountArgs, output: &mut Output) -> Result<E
         output.line(&answer.render())?;
     } else {
         let how = match provenance {
-            Provenance::Estimated => " (estimated: this model's tokenizer is not known)",
+            Provenance::Estimated => " (estimated)",
             Provenance::Tokenized | Provenance::Reported => "",
         };
         output.line(&format!("{tokens}{how}"))?;
@@ -27,15 +34,80 @@ pub(super) fn run(_: &Global, args: &CountArgs, output: &mut Output) -> Result<E
     Ok(Exit::Good)
 }
 
-/// A text that is a chat request is counted as one; any other as it stands.
-fn count(model: &str, text: &str) -> (u64, Provenance) {
-    if text.trim_start().starts_with('{')
-        && let Ok(request) = Dialect::OpenAiChat.decode_chat(text.as_bytes(), &Bounds::default())
-    {
-        let counted = Operation::Chat(Box::new(request)).count_as(model, &family(model));
-        return (counted.tokens, counted.provenance);
+/// A text that is a chat request is counted as one; any other as it stands, while it is read, so that
+/// its size does not matter.
+fn count(args: &CountArgs, output: &Output) -> Result<(u64, Provenance)> {
+    let family = family(&args.model);
+    let (mut from, size) = open(args)?;
+    let progress = output.progress(size.unwrap_or(0), "bytes counted");
+    let mut counter = family.encoding.stream();
+    // Everything so far, for as long as it may be a request.
+    let mut request: Option<Vec<u8>> = Some(Vec::new());
+    let mut pending: Vec<u8> = Vec::new();
+    let (mut chunk, mut done) = (vec![0; CHUNK], 0_u64);
+    loop {
+        let read = from.read(&mut chunk).context("cannot read the text")?;
+        let bytes = chunk.get(..read).unwrap_or_default();
+        if read == 0 {
+            break;
+        }
+        done += bytes.len() as u64;
+        request = request.filter(|so_far| so_far.len() + read <= LARGEST_REQUEST);
+        if let Some(so_far) = &mut request {
+            so_far.extend_from_slice(bytes);
+            if !so_far.trim_ascii_start().starts_with(b"{") {
+                request = None;
+            }
+        }
+        pending.extend_from_slice(bytes);
+        let whole = whole_characters(&pending)?;
+        if let Some(text) = pending.get(..whole).and_then(|t| std::str::from_utf8(t).ok()) {
+            counter.push(text);
+        }
+        pending.drain(..whole);
+        progress.at(done, size.unwrap_or(done).max(done));
     }
-    let family = family(model);
+    if !pending.is_empty() {
+        bail!("the text ends in the middle of a character: it is not UTF-8");
+    }
+    if let Some(body) = request
+        && let Ok(request) = Dialect::OpenAiChat.decode_chat(&body, &Bounds::default())
+    {
+        let operation = Operation::Chat(Box::new(request));
+        let counted = Counting::default().uncorrected(&operation, &args.model, &family);
+        return Ok((counted.tokens, counted.provenance));
+    }
     let provenance = if family.exact { Provenance::Tokenized } else { Provenance::Estimated };
-    (family.count(text), provenance)
+    Ok((family.scale(counter.total()), provenance))
+}
+
+/// What to read, and its size where that is known.
+fn open(args: &CountArgs) -> Result<(Box<dyn Read>, Option<u64>)> {
+    let Some(path) = &args.file else { return Ok((Box::new(stdin().lock()), None)) };
+    let cannot = || format!("cannot read {}", path.display());
+    let file = File::open(path).with_context(cannot)?;
+    let size = file.metadata().with_context(cannot)?.len();
+    Ok((Box::new(file), Some(size)))
+}
+
+/// How many of the bytes are whole characters; a character may go on in the next chunk.
+fn whole_characters(bytes: &[u8]) -> Result<usize> {
+    match std::str::from_utf8(bytes) {
+        Ok(_) => Ok(bytes.len()),
+        Err(error) if error.error_len().is_none() => Ok(error.valid_up_to()),
+        Err(_) => bail!("the text is not UTF-8"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_character_may_be_split_between_two_reads() {
+        let text = "aé".as_bytes();
+        assert_eq!(whole_characters(text).unwrap(), 3);
+        assert_eq!(whole_characters(&text[..2]).unwrap(), 1);
+        assert!(whole_characters(b"a\xff").is_err());
+    }
 }

@@ -9,7 +9,7 @@ use tollgate::http::view::since;
 use tollgate::routing::{Route, Target};
 use tollgate_accounting::{Class, PriceCard};
 use tollgate_providers::catalogue::Catalogue;
-use tollgate_tokenizer::{Family, family};
+use tollgate_tokenizer::{Correction, Family, family};
 
 use super::configuration;
 use super::prices::price;
@@ -38,6 +38,8 @@ struct Model {
     context_window: Option<u64>,
     max_output_tokens: Option<u64>,
     family: Family,
+    /// What was learned of its estimates, in words.
+    correction: Option<String>,
     card: Option<PriceCard>,
 }
 
@@ -60,8 +62,16 @@ fn one(runtime: &Runtime, name: &str, route: &Route, target: &Target) -> Model {
         context_window: info.and_then(|info| info.context_window),
         max_output_tokens: caps.into_iter().flatten().min(),
         family: target.family,
+        correction: runtime.counting.correction(&target.provider_name, &target.model).map(words),
         card: target.card.as_deref().cloned(),
     }
+}
+
+/// `x1.22 +35, tools +310 (48 replies)`.
+fn words(correction: Correction) -> String {
+    let (constant, factor, tools) = correction.terms();
+    let replies = correction.observations();
+    format!("x{factor:.2} {constant:+.0}, tools {tools:+.0} ({replies} replies)")
 }
 
 fn catalogue() -> Vec<Model> {
@@ -75,6 +85,7 @@ fn catalogue() -> Vec<Model> {
             context_window: info.context_window,
             max_output_tokens: info.max_output_tokens,
             family: family(info.id),
+            correction: None,
             card: catalogue.card(provider, info.id, now),
         }));
     }
@@ -94,13 +105,24 @@ fn table(found: &[Model], format: Format) -> Table {
         Column::number("max_output_tokens"),
         Column::text("encoding"),
         Column::text("counts"),
+        Column::text("correction"),
         price_of("input"),
         price_of("cache_read"),
         price_of("output"),
         Column::text("source"),
         Column::text("since"),
     ]);
-    for Model { name, provider, model, context_window, max_output_tokens, family, card } in found {
+    for one in found {
+        let Model {
+            name,
+            provider,
+            model,
+            context_window,
+            max_output_tokens,
+            family,
+            correction,
+            card,
+        } = one;
         let rates = card.as_ref().and_then(|card| card.tiers.first()).map(|tier| tier.rates);
         let listed = |class| rates.as_ref().map_or(Cell::Null, |rates| price(rates, class));
         table.rows.push(vec![
@@ -111,6 +133,7 @@ fn table(found: &[Model], format: Format) -> Table {
             (*max_output_tokens).into(),
             family.encoding.name().into(),
             if family.exact { "exact" } else { "estimated" }.into(),
+            correction.as_deref().into(),
             listed(Class::Input),
             listed(Class::CacheRead),
             listed(Class::Output),

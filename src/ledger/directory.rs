@@ -99,6 +99,25 @@ impl Ledger {
         })
     }
 
+    /// Stores what was learned, with the next group.
+    pub fn put_learned(&self, kind: &'static str, rows: Vec<(String, Vec<u8>)>) {
+        if rows.is_empty() {
+            return;
+        }
+        let write = move |transaction: &rusqlite::Transaction<'_>| {
+            let mut statement = transaction.prepare_cached(
+                "INSERT INTO learned (kind, name, value) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (kind, name) DO UPDATE SET value = excluded.value",
+            )?;
+            rows.iter().try_for_each(|(name, value)| {
+                statement.execute(params![kind, name, value]).map(drop)
+            })
+        };
+        let mut state = self.lock();
+        state.queue.push(Event::Job(Job { write: Box::new(write), done: None }));
+        self.wake_writer(state);
+    }
+
     /// Waits until everything that happened before is committed.
     pub fn flush(&self) -> Result<(), Refused> {
         self.write(|_| Ok(()))

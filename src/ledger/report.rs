@@ -200,6 +200,16 @@ impl Reader {
         self.read(directory::keys)
     }
 
+    /// What was learned of that kind, as (name, value).
+    pub fn learned(&self, kind: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.read(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT name, value FROM learned WHERE kind = ?1")?;
+            let rows = statement.query_map([kind], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        })
+    }
+
     /// Limits added while running, as (account, text).
     pub fn extra_limits(&self) -> Result<Vec<(String, String)>, StoreError> {
         self.read(directory::extra_limits)

@@ -133,3 +133,12 @@ CREATE TABLE replies (
     PRIMARY KEY (account, endpoint, key)
 ) STRICT;
 CREATE INDEX replies_by_age ON replies (at);
+
+-- What was learned from replies, so that a restart does not forget it: corrections of counts and sizes
+-- of outputs, as their owners write them.
+CREATE TABLE learned (
+    kind  TEXT NOT NULL,
+    name  TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;

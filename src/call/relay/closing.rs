@@ -9,13 +9,16 @@ use tollgate_accounting::{Class, Usage};
 use tollgate_providers::{Event, FinishReason, ProviderError, UsageReport};
 
 use super::flow::Flow;
+use crate::call::Sizes;
 use crate::ledger::{Outcome, Refused, Settled};
 
 impl Flow {
     /// The reply is whole.
-    pub(super) fn end(mut self, ready: &mut VecDeque<Bytes>) -> Settled {
+    pub(super) fn end(mut self, sizes: &Sizes, ready: &mut VecDeque<Bytes>) {
         let report = self.report();
         let settled = self.hold.settle(Outcome::Completed);
+        let reported = report.map_or_else(Usage::new, |report| report.usage);
+        self.told.learn(sizes, &self.target, &reported, &settled);
         let told = told(&self.told.id, &settled);
         let mut out = Vec::new();
         match self.usage_frame {
@@ -37,7 +40,6 @@ impl Flow {
             _ => self.encoder.encode(&Event::End, &mut out),
         }
         push(ready, out);
-        settled
     }
 
     /// The reply broke off: the client is sent an error that its SDK raises, and no false end.
@@ -46,7 +48,7 @@ impl Flow {
         outcome: Outcome,
         error: &ProviderError,
         ready: &mut VecDeque<Bytes>,
-    ) -> Settled {
+    ) {
         self.hold.give_up(outcome, &error.to_string());
         let settled = self.hold.settle(outcome);
         let mut wire = error.to_wire();
@@ -54,11 +56,10 @@ impl Flow {
         let mut out = Vec::new();
         self.encoder.error(&wire, &mut out);
         push(ready, out);
-        settled
     }
 
     /// Nothing is left to hold: the reply ends as one that reached its cap, and says why.
-    pub(super) fn cut(mut self, refused: &Refused, ready: &mut VecDeque<Bytes>) -> Settled {
+    pub(super) fn cut(mut self, refused: &Refused, ready: &mut VecDeque<Bytes>) {
         let reason = match refused {
             Refused::Limit(refusal) => json!({
                 "cut": "budget",
@@ -84,7 +85,6 @@ impl Flow {
         self.encoder.usage(&counted(&settled), &[("tollgate", told)], &mut out);
         self.encoder.encode(&Event::End, &mut out);
         push(ready, out);
-        settled
     }
 }
 

@@ -75,19 +75,17 @@ impl Relay {
             return;
         }
         let Some(flow) = self.flow.take() else { return };
-        let (target, account) = (flow.target.clone(), flow.told.account.clone());
-        let settled = match turn {
-            Turn::On => return,
+        match turn {
+            Turn::On => {}
             Turn::Over => {
                 if let Some(keeping) = &mut self.keeping {
                     keeping.completed();
                 }
-                flow.end(&mut self.ready)
+                flow.end(&self.worker.services.sizes, &mut self.ready);
             }
             Turn::Failed(outcome, error) => flow.fail(outcome, &error, &mut self.ready),
             Turn::Cut(refused) => flow.cut(&refused, &mut self.ready),
-        };
-        self.worker.services.sizes.observe(&target, &account, settled.output.tokens);
+        }
     }
 }
 
