@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tollgate_accounting::{Class, PriceCard, Rates, Tier, Timestamp, UnitPrice};
+use tollgate_accounting::{Class, PriceCard, Rates, Tier, Timestamp};
 
-use crate::decimal;
+use super::prices::unit;
 
 /// What is known of a model. What is not known is `None`, not `false` or zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,10 +192,9 @@ impl Cost<'_> {
             (Class::AudioOutput, self.output_audio),
         ] {
             let Some(raw) = raw else { continue };
-            let (pico, cut) = decimal::scaled(raw.get(), 6)?;
-            let pico = u64::try_from(pico).ok()?.checked_add(u64::from(cut))?;
-            if pico > 0 {
-                rates.set(class, UnitPrice::from_pico(pico));
+            let price = unit(raw.get(), 6)?;
+            if price.pico() > 0 {
+                rates.set(class, price);
             }
         }
         Some(rates)

@@ -310,10 +310,13 @@ impl<'d> Price<'d> {
     }
 }
 
-/// A price apiece. What is finer than a pico-dollar is rounded up: one is the least that can be counted.
-fn unit(text: &str, places: i32) -> Option<UnitPrice> {
-    let (pico, cut) = decimal::scaled(text, places)?;
-    u64::try_from(pico).ok()?.checked_add(u64::from(cut)).map(UnitPrice::from_pico)
+/// A price apiece, to the nearest pico-dollar: sources carry digits of binary fractions and of thirds
+/// behind it. What costs anything costs at least one.
+pub(super) fn unit(text: &str, places: i32) -> Option<UnitPrice> {
+    let (tenths, cut) = decimal::scaled(text, places + 1)?;
+    let pico = u64::try_from((tenths + 5) / 10).ok()?;
+    let some = tenths > 0 || cut;
+    (tenths >= 0).then(|| UnitPrice::from_pico(if some { pico.max(1) } else { pico }))
 }
 
 impl When {

@@ -105,6 +105,51 @@ fn prices_that_go_by_the_clock_go_by_the_clock() {
     assert_eq!(rate("deepseek", "deepseek-chat", Class::Input, at(20)).unwrap(), "0.135");
 }
 
+/// Provider, model, hour, tokens (input, cache read, cache write, output), pico-dollars.
+type Priced = (&'static str, &'static str, (i64, i64, i64, i64), [u64; 4], i128);
+
+#[test]
+fn costs_are_those_of_the_source_s_own_calculator() {
+    // Computed with genai-prices 0.2.3 for Python over the same file.
+    let cases: Vec<Priced> = vec![
+        ("openai", "gpt-4o-mini-2024-07-18", (2026, 11, 24, 1), [1234, 567, 0, 89], 281025000),
+        ("openai", "gpt-5.6-sol", (2026, 11, 24, 1), [272000, 0, 0, 10], 1360300000000),
+        ("openai", "gpt-5.6-sol", (2026, 11, 24, 1), [272001, 0, 0, 10], 2720460000000),
+        ("openai", "gpt-5.6-terra", (2026, 7, 29, 23), [1000, 2000, 3000, 4000], 72375000000),
+        ("openai", "gpt-5.6-terra", (2026, 7, 30, 0), [1000, 2000, 3000, 4000], 57900000000),
+        (
+            "anthropic",
+            "claude-sonnet-4-5-20250929",
+            (2026, 11, 24, 1),
+            [100, 199900, 1, 7],
+            120705000000,
+        ),
+        ("anthropic", "claude-sonnet-5", (2026, 8, 31, 12), [100, 200, 300, 400], 4990000000),
+        ("anthropic", "claude-sonnet-5", (2026, 9, 1, 0), [100, 200, 300, 400], 7485000000),
+        ("azure", "claude-sonnet-4-5", (2026, 11, 24, 1), [5, 6, 7, 8], 163050000),
+        ("deepseek", "deepseek-reasoner", (2026, 11, 24, 16), [1000, 10, 0, 10], 573300000),
+        ("deepseek", "deepseek-reasoner", (2026, 11, 24, 17), [1000, 10, 0, 10], 140850000),
+        ("google", "gemini-2.5-pro", (2026, 11, 24, 1), [200000, 1, 0, 1], 500015250000),
+        (
+            "openrouter",
+            "anthropic/claude-sonnet-5",
+            (2026, 11, 24, 1),
+            [100, 200, 300, 400],
+            7485000000,
+        ),
+        ("groq", "llama-3.3-70b-versatile", (2026, 11, 24, 1), [12345, 0, 0, 678], 7819170000),
+    ];
+    for (provider, model, (year, month, date, hour), tokens, expected) in cases {
+        let at = day(year, month, date).plus(hour * 3_600_000_000).unwrap();
+        let card = Catalogue::builtin().card(provider, model, at).unwrap();
+        let classes = [Class::Input, Class::CacheRead, Class::CacheWrite, Class::Output];
+        let usage =
+            classes.into_iter().zip(tokens).fold(Usage::new(), |u, (class, n)| u.with(class, n));
+        let pico: i128 = card.lines(&usage).unwrap().iter().map(|line| line.pico).sum();
+        assert_eq!(pico, expected, "{provider}/{model} {at}");
+    }
+}
+
 #[test]
 fn tiers_begin_above_their_threshold() {
     let card = Catalogue::builtin().card("google", "gemini-2.5-pro", now()).unwrap();
@@ -122,6 +167,30 @@ fn searches_and_requests_have_a_price_apiece() {
     assert_eq!(card.cost(&usage, Rounding::HalfEven).unwrap().to_string(), "0.03");
     let card = Catalogue::builtin().card("perplexity", "sonar", now()).unwrap();
     assert_eq!(card.cost(&Usage::new(), Rounding::HalfEven).unwrap().to_string(), "0.012");
+}
+
+#[test]
+fn digits_beyond_a_pico_dollar_are_rounded_and_never_away() {
+    let pico = |price: &str| {
+        let json = format!(
+            r#"[{{"id":"p","models":[{{"id":"m","match":{{"equals":"m"}},"prices":{{"input_mtok":{price}}}}}]}}]"#
+        );
+        let mut catalogue = Catalogue::default();
+        let json: &str = Box::leak(json.into_boxed_str());
+        catalogue.add_prices("x", "d", json).unwrap();
+        catalogue.card("p", "m", now()).unwrap().tiers[0].rates.get(Class::Input).unwrap().pico()
+    };
+    let cases = [
+        ("0.18000000000000002", 180_000),
+        ("0.08333333333333334", 83_333),
+        ("0.0000005", 1),
+        ("0.00000001", 1),
+        ("0.0000015", 2),
+        ("0", 0),
+    ];
+    for (price, expected) in cases {
+        assert_eq!(pico(price), expected, "{price}");
+    }
 }
 
 #[test]
