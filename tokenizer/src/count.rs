@@ -82,13 +82,22 @@ pub(crate) fn tail(
         Pattern::O200k => block::ends_of_tail::<O200K>(block, text.len()),
         Pattern::Cl100k => block::ends_of_tail::<CL100K>(block, text.len()),
     }?;
-    let mut counter = Counter::unlimited();
-    counter.pieces(vocabulary, &window, 0, settled, scratch);
-    let settled_count = counter.total;
-    let end = BLOCK - settled.leading_zeros() as usize;
-    let end = end.saturating_sub(1);
-    counter.pieces(vocabulary, &window, end, all & (u64::MAX << end) & !(1 << end), scratch);
-    Some((settled_count, end, counter.total - settled_count))
+    // The byte after the last settled piece: zero if there is none.
+    let end = (BLOCK - settled.leading_zeros() as usize).saturating_sub(1);
+    let is_settled = (1_u64 << end) - 1;
+    let mut missed = Counter::missing(vocabulary, &window, all);
+    let count = |ends: u64, missed: u64| u64::from(ends.count_ones() - missed.count_ones());
+    let mut counts = [
+        Counter { total: count(settled, missed & is_settled), limit: u64::MAX },
+        Counter { total: count(all & !settled, missed & !is_settled), limit: u64::MAX },
+    ];
+    while missed != 0 {
+        let start = missed.trailing_zeros() as usize;
+        missed &= missed - 1;
+        let counter = &mut counts[usize::from(start >= end)];
+        counter.missed(vocabulary, &window, start, all, scratch);
+    }
+    Some((counts[0].total, end, counts[1].total))
 }
 
 /// Returns where it stopped: at the end or, if only what is `SETTLED` counts, before it.
@@ -197,49 +206,36 @@ impl Counter {
         Self { total: 0, limit: u64::MAX }
     }
 
-    /// Counts the pieces of `window` from byte `start` on. First looks up all of them without a
-    /// branch on what is found, so that the look-ups overlap, then goes through those that are no
-    /// token.
+    /// The starts of the pieces that are no token. No branch depends on what is found, so that the
+    /// look-ups overlap.
     #[inline(always)]
-    fn pieces(
-        &mut self,
-        vocabulary: &Vocabulary,
-        window: &[u8; WINDOW],
-        mut start: usize,
-        ends: u64,
-        scratch: &mut Scratch,
-    ) {
-        let (mut rest, mut missed) = (ends, 0_u64);
-        while rest != 0 {
-            let end = rest.trailing_zeros() as usize;
-            rest &= rest - 1;
+    fn missing(vocabulary: &Vocabulary, window: &[u8; WINDOW], mut ends: u64) -> u64 {
+        let (mut start, mut missed) = (0, 0_u64);
+        while ends != 0 {
+            let end = ends.trailing_zeros() as usize;
+            ends &= ends - 1;
             let whole = vocabulary.holds(sixteen(window, start), end.wrapping_sub(start));
             missed |= u64::from(!whole) << start;
             start = end;
         }
-        self.total += u64::from(ends.count_ones() - missed.count_ones());
-        while missed != 0 {
-            let start = missed.trailing_zeros() as usize;
-            missed &= missed - 1;
-            let end = (ends >> start >> 1).trailing_zeros() as usize + start + 1;
-            self.missed(vocabulary, window, start, end, scratch);
-        }
+        missed
     }
 
+    /// Counts the piece that starts at `start` and is no token.
     #[inline(never)]
     fn missed(
         &mut self,
         vocabulary: &Vocabulary,
         window: &[u8; WINDOW],
         start: usize,
-        end: usize,
+        ends: u64,
         scratch: &mut Scratch,
     ) {
-        let length = end - start;
+        let length = (ends >> start >> 1).trailing_zeros() as usize + 1;
         if length <= PACKED {
             self.parts(vocabulary, *sixteen(window, start), length, scratch);
         } else {
-            self.tokens(scratch.encode(vocabulary, &window[start..end]));
+            self.tokens(scratch.encode(vocabulary, &window[start..start + length]));
         }
     }
 }
@@ -253,7 +249,13 @@ impl Sink for Counter {
         ends: u64,
         scratch: &mut Scratch,
     ) {
-        self.pieces(vocabulary, window, 0, ends, scratch);
+        let mut missed = Self::missing(vocabulary, window, ends);
+        self.total += u64::from(ends.count_ones() - missed.count_ones());
+        while missed != 0 {
+            let start = missed.trailing_zeros() as usize;
+            missed &= missed - 1;
+            self.missed(vocabulary, window, start, ends, scratch);
+        }
     }
 
     #[inline(always)]

@@ -69,6 +69,6 @@ pub(crate) fn rate_of_first(
         pass.elapsed()
     };
     let run = || std::thread::scope(|scope| scope.spawn(trial).join().unwrap_or(Duration::MAX));
-    let best = (0..15).map(|_| run()).min().unwrap_or(Duration::MAX);
+    let best = (0..40).map(|_| run()).min().unwrap_or(Duration::MAX);
     sample.cold.len() as f64 / best.as_secs_f64() / 1e6
 }

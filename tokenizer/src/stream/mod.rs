@@ -63,7 +63,9 @@ impl StreamCounter {
                 count::tail(pattern, vocabulary, &self.tail, scratch)
         {
             self.settled += settled;
-            self.tail.drain(..end);
+            if end > 0 {
+                self.tail.drain(..end);
+            }
             return self.settled + pending;
         }
         let mut counter = Counter::unlimited();
