@@ -32,6 +32,7 @@ mod splice;
 pub mod sse;
 mod stream;
 mod template;
+mod turns;
 pub mod unified;
 
 pub use dialect::{Dialect, EncodeOptions, StreamEncoder};

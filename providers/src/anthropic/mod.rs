@@ -1,6 +1,7 @@
 //! Anthropic's messages.
 
 mod blocks;
+mod content;
 mod encode;
 mod reply;
 mod stream;

@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 
 use crate::dialect::json::{Object, array, put_str};
 use crate::openai::escaped;
+use crate::turns::{Turns, turn};
 use crate::unified::{
     BadRequest, Block, ChatRequest, Encoded, Media, Message, ReasoningEffort, ResponseFormat, Role,
     Target, Tool, ToolChoice,
@@ -71,35 +72,15 @@ impl Writer<'_, '_> {
         Ok(())
     }
 
-    /// Messages of one role in a row are one message here: results of tools are the user's.
     fn messages(&mut self, out: &mut Vec<u8>) -> Result<(), BadRequest> {
-        let mut open: Option<&str> = None;
-        out.push(b'[');
+        let mut turns = Turns::open(out, "content");
         for (i, message) in self.req.messages.iter().enumerate() {
-            let role = match message.role {
-                Role::System | Role::Developer => continue,
-                Role::Assistant => "assistant",
-                Role::User | Role::Tool => "user",
-            };
-            let mut blocks = Vec::new();
-            self.blocks(&mut blocks, i, message)?;
-            if blocks.is_empty() {
-                continue;
-            }
-            if open == Some(role) {
-                out.push(b',');
-            } else {
-                if open.is_some() {
-                    out.extend_from_slice(b"]},");
-                }
-                out.extend_from_slice(b"{\"role\":");
-                put_str(out, role);
-                out.extend_from_slice(b",\"content\":[");
-                open = Some(role);
-            }
-            out.extend_from_slice(&blocks);
+            let Some(role) = turn(message.role, "assistant") else { continue };
+            let mut said = Vec::new();
+            self.blocks(&mut said, i, message)?;
+            turns.add(role, &said);
         }
-        out.extend_from_slice(if open.is_some() { b"]}]" } else { b"]" });
+        turns.close();
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::dialect::json::{Object, array, put_str};
 use crate::openai::escaped;
+use crate::turns::{Turns, turn};
 use crate::unified::{
     BadRequest, Block, ChatRequest, Encoded, Media, Message, ReasoningEffort, ResponseFormat, Role,
     Target, Text, Tool, ToolChoice,
@@ -99,35 +100,15 @@ impl Writer<'_, '_, '_> {
         Ok(())
     }
 
-    /// Messages of one role in a row are one content here: results of tools are the user's.
     fn contents(&mut self, out: &mut Vec<u8>) -> Result<(), BadRequest> {
-        let mut open: Option<&str> = None;
-        out.push(b'[');
+        let mut turns = Turns::open(out, "parts");
         for (i, message) in self.req.messages.iter().enumerate() {
-            let role = match message.role {
-                Role::System | Role::Developer => continue,
-                Role::Assistant => "model",
-                Role::User | Role::Tool => "user",
-            };
-            let mut parts = Vec::new();
-            self.parts(&mut parts, i, message)?;
-            if parts.is_empty() {
-                continue;
-            }
-            if open == Some(role) {
-                out.push(b',');
-            } else {
-                if open.is_some() {
-                    out.extend_from_slice(b"]},");
-                }
-                out.extend_from_slice(b"{\"role\":");
-                put_str(out, role);
-                out.extend_from_slice(b",\"parts\":[");
-                open = Some(role);
-            }
-            out.extend_from_slice(&parts);
+            let Some(role) = turn(message.role, "model") else { continue };
+            let mut said = Vec::new();
+            self.parts(&mut said, i, message)?;
+            turns.add(role, &said);
         }
-        out.extend_from_slice(if open.is_some() { b"]}]" } else { b"]" });
+        turns.close();
         Ok(())
     }
 

@@ -306,6 +306,42 @@ fn a_frame_reads_the_same_whatever_frames_came_before_it() {
 }
 
 #[test]
+fn a_damaged_reply_or_request_is_an_error_or_is_read_but_nothing_panics() {
+    chats(|provider, dialect, line| {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ line.body.len() as u64;
+        let mut next = |bound: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state >> 33).unwrap() % bound.max(1)
+        };
+        let damages: [&[u8]; 8] = [b"", b"\"", b"}", b"-1", b"null", b"\n\n", b"\xff", b"[[["];
+        for damage in damages {
+            let (reply, request) =
+                (line.bytes(), line.request.clone().unwrap_or_default().into_bytes());
+            let [reply, request] = [reply, request].map(|mut bytes| {
+                let at = next(bytes.len());
+                let end = (at + next(40)).min(bytes.len());
+                bytes.splice(at..end, damage.iter().copied());
+                bytes
+            });
+            if line.is_stream() {
+                let read = read_stream(provider, &[&reply[..]]);
+                assert!(read.ended || read.error.is_some(), "{}", line.source);
+            } else {
+                let _ = provider.decode_reply(&reply);
+                let now = tollgate_accounting::Timestamp::from_micros(0);
+                let _ = provider.classify(500, &|_| None, &reply, now);
+            }
+            if let Ok(req) = dialect.decode_chat(&request, &Bounds::default()) {
+                let to = Target { model: "x", max_output_tokens: Some(1), stream: true };
+                let _ = provider.encode_chat(&req, &to);
+            }
+        }
+    });
+}
+
+#[test]
 fn the_frames_of_a_stream_are_its_bytes() {
     chats(|provider, _, line| {
         if line.status == 200 && line.is_stream() {

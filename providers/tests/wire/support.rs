@@ -145,7 +145,9 @@ fn take(event: &Event<'_>, read: &mut Read) {
                 read.arguments.push((name.to_string(), String::new()))
             }
             Part::ToolCallArguments { json, .. } => {
-                read.arguments.last_mut().unwrap().1.push_str(json)
+                if let Some((_, arguments)) = read.arguments.last_mut() {
+                    arguments.push_str(json);
+                }
             }
             _ => {}
         },
