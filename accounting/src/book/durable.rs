@@ -16,7 +16,7 @@ pub struct Balance {
     pub account: Arc<str>,
     /// The limit's key; empty for the account's lifetime totals.
     pub limit_key: Arc<str>,
-    /// The window's start in microseconds; for other algorithms, a place.
+    /// A calendar period's start in microseconds; for other windows, a place that is used again.
     pub period: i64,
     /// What the algorithm wrote. For totals: requests, input tokens, output tokens, nano-dollars.
     pub fields: [i64; 4],
@@ -66,7 +66,7 @@ impl Book {
             node.is_dirty = false;
             let account = &self.accounts[node.account as usize].path;
             let since = node.since.micros();
-            node.state.rows(&mut |Row { period, fields: [a, b, c] }| {
+            node.state.rows(&node.rule, &mut |Row { period, fields: [a, b, c] }| {
                 rows.push(Balance {
                     account: account.clone(),
                     limit_key: node.key.clone(),

@@ -236,10 +236,10 @@ impl State {
     }
 
     /// The rows that changed since the last call.
-    pub(crate) fn rows(&mut self, push: &mut dyn FnMut(Row)) {
+    pub(crate) fn rows(&mut self, rule: &Rule, push: &mut dyn FnMut(Row)) {
         match self {
             State::Bucket(bucket) => bucket.rows(push),
-            State::Windows(windows) => windows.rows(push),
+            State::Windows(windows) => windows.rows(rule, push),
             State::Log(log) => log.rows(push),
             State::Flight { .. } => {}
         }
@@ -270,7 +270,7 @@ impl State {
     pub(crate) fn retake(&mut self, rule: &Rule, taken_at: Timestamp, amount: i64) -> Option<i64> {
         match self {
             State::Bucket(bucket) => bucket.retake(amount),
-            State::Windows(windows) => windows.retake(taken_at, amount),
+            State::Windows(windows) => windows.retake(rule, taken_at, amount),
             State::Log(log) => log.retake(rule, taken_at, amount),
             State::Flight { held } => {
                 *held = held.checked_add(amount)?;

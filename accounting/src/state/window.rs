@@ -5,12 +5,18 @@
 use super::{ASK_AGAIN, Row, Rule, Shape, View, to_i64};
 use crate::{Overflow, Period, Timestamp, Zone};
 
+/// A window that comes back at once has this many rows at most; then the newest takes the place of
+/// the oldest. A calendar's rows are kept, because there are few and people ask for them.
+const PLACES: i64 = 1_024;
+
 /// The current window, and those before it that something still refers to.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Windows {
     now: Balance,
     /// Oldest first.
     past: Vec<Balance>,
+    /// The start of the newest window that something was taken in.
+    newest: Option<Timestamp>,
 }
 
 /// One window's balance.
@@ -60,6 +66,7 @@ impl Windows {
     pub(super) fn take(&mut self, amount: i64) -> i64 {
         self.now.take(amount);
         self.now.refs += 1;
+        self.newest = self.newest.max(Some(self.now.start));
         self.now.start.micros()
     }
 
@@ -125,8 +132,11 @@ impl Windows {
         let now = now.max(self.now.start);
         if now >= self.now.end {
             // Another window than the last that was used, unless an old one still weighs on it.
-            let mut moved =
-                Windows { now: self.now, past: self.previous(rule).into_iter().collect() };
+            let mut moved = Windows {
+                now: self.now,
+                past: self.previous(rule).into_iter().collect(),
+                newest: None,
+            };
             if moved.advance(rule, zone, now).is_ok() {
                 return moved.view_current(rule, now);
             }
@@ -134,13 +144,17 @@ impl Windows {
         self.view_current(rule, now)
     }
 
-    pub(super) fn rows(&mut self, push: &mut dyn FnMut(Row)) {
+    pub(super) fn rows(&mut self, rule: &Rule, push: &mut dyn FnMut(Row)) {
+        let newest = self.newest.unwrap_or(self.now.start);
         for balance in self.past.iter_mut().chain([&mut self.now]) {
-            if balance.dirty {
-                balance.dirty = false;
-                let excused = to_i64(balance.excused);
-                let fields = [balance.end.micros(), balance.posted, excused];
-                push(Row { period: balance.start.micros(), fields });
+            if std::mem::take(&mut balance.dirty) && !is_replaced(rule, balance.start, newest) {
+                let (start, end) = (balance.start.micros(), balance.end.micros());
+                let (period, bound) = match rule.shape {
+                    Shape::Calendar(_) => (start, end),
+                    _ => (place(rule, start), start),
+                };
+                let fields = [bound, balance.posted, to_i64(balance.excused)];
+                push(Row { period, fields });
             }
         }
     }
@@ -151,14 +165,18 @@ impl Windows {
     }
 
     pub(super) fn restore(&mut self, rule: &Rule, row: Row) -> bool {
-        let Row { period, fields: [end, posted, excused] } = row;
-        if posted < 0 || end <= period {
-            return false;
-        }
-        let period =
-            Period { start: Timestamp::from_micros(period), end: Timestamp::from_micros(end) };
+        let Row { period, fields: [bound, posted, excused] } = row;
+        let (start, end) = match rule.shape {
+            Shape::Calendar(_) => (period, Some(bound)),
+            _ if period != place(rule, bound) || bound % rule.micros != 0 => return false,
+            _ => (bound, bound.checked_add(rule.micros)),
+        };
+        let Some(end) = end.filter(|end| *end > start && posted >= 0) else { return false };
+        let [start, end] = [start, end].map(Timestamp::from_micros);
+        let period = Period { start, end };
         let excused = i128::from(excused).max(i128::from(rule.capacity)).max(i128::from(posted));
         let balance = Balance { posted, excused, known: true, ..Balance::new(period) };
+        self.newest = self.newest.max(Some(balance.start));
         if balance.start > self.now.start {
             let left = std::mem::replace(&mut self.now, balance);
             self.past.push(left);
@@ -173,9 +191,13 @@ impl Windows {
 
     /// The oldest window that holds the instant: where an account's zone was changed, the running
     /// window went on to its end before the new zone's began.
-    pub(super) fn retake(&mut self, taken_at: Timestamp, amount: i64) -> Option<i64> {
+    pub(super) fn retake(&mut self, rule: &Rule, taken_at: Timestamp, amount: i64) -> Option<i64> {
+        let newest = self.newest?;
         let mut all = self.past.iter_mut().chain([&mut self.now]);
         let balance = all.find(|balance| balance.known && balance.holds(taken_at))?;
+        if is_replaced(rule, balance.start, newest) {
+            return None;
+        }
         i64::try_from(balance.sum() + i128::from(amount)).ok()?;
         balance.held += amount;
         balance.excused = balance.excused.max(balance.sum());
@@ -316,6 +338,20 @@ impl Balance {
     fn is_explained(&self) -> bool {
         self.posted >= 0 && self.held >= 0 && self.sum() <= self.excused
     }
+}
+
+/// The row's place, of a window that isn't a calendar's.
+fn place(rule: &Rule, start: i64) -> i64 {
+    start.div_euclid(rule.micros).rem_euclid(PLACES)
+}
+
+/// The window is so old that its row's place belongs to a newer one.
+fn is_replaced(rule: &Rule, start: Timestamp, newest: Timestamp) -> bool {
+    let windows = match rule.shape {
+        Shape::Calendar(_) => return false,
+        _ => i128::from(rule.micros) * i128::from(PLACES),
+    };
+    i128::from(newest.micros()) - i128::from(start.micros()) >= windows
 }
 
 fn period(rule: &Rule, zone: &Zone, now: Timestamp) -> Result<Period, Overflow> {

@@ -132,6 +132,9 @@ fn rows_and_holds_that_no_book_can_have_written_are_refused() {
         ("tokens/token_bucket/60000000us", 0, [0, i64::MAX, 0, 0]),
         ("tokens/calendar/day", 0, [DAY, -1, 0, 0]),
         ("tokens/calendar/day", DAY, [DAY, 0, 0, 0]),
+        ("tokens/fixed_window/60000000us", 1, [0, 0, 0, 0]),
+        ("tokens/fixed_window/60000000us", 0, [1, 0, 0, 0]),
+        ("tokens/fixed_window/60000000us", 0, [0, -1, 0, 0]),
         ("tokens/sliding_log/60000000us", 1, [0, 0, 5, 0]),
         ("tokens/sliding_log/60000000us", 0, [0, 0, -5, 0]),
         ("tokens/sliding_log/60000000us", 1023, [-1, 0, 5, 0]),
@@ -210,4 +213,54 @@ fn a_log_shares_entries_beyond_a_thousand_and_never_forgets_early() {
     assert_eq!(bench.standing("acme")[0].posted, 3_000 - 1_023);
     bench.later(1);
     assert_eq!(bench.standing("acme")[0].available, 5_000);
+}
+
+#[test]
+fn windows_that_come_back_at_once_use_a_bounded_number_of_rows() {
+    let words = ["9 tokens per second, fixed window", "9 tokens per second, sliding window"];
+    let mut bench = Bench::with_limits("acme", limits(&words));
+    bench.patience = HOUR;
+    bench.hold(0, "acme", tokens(5)).unwrap();
+    let mut places = std::collections::HashSet::new();
+    for id in 1..=1_500 {
+        bench.later(SECOND);
+        bench.hold(id, "acme", tokens(4)).unwrap();
+        bench.settle(id, tokens(4));
+        let rows = bench.commit().into_iter();
+        places.extend(rows.filter(|row| row.limit_key.len() > 1).map(|row| row.period));
+    }
+    assert_eq!(places.len(), 1_024);
+    // Its window is long gone; its row must not take the place of a newer one.
+    bench.settle(0, tokens(5));
+    let before = bench.standing("acme");
+    bench.restart(limits(&words));
+    assert_eq!(bench.standing("acme"), before);
+    assert_eq!((before[0].available, before[1].available), (5, 1));
+    bench.check();
+}
+
+#[test]
+fn a_large_bucket_is_restored_to_the_last_token() {
+    let words = ["2000000000000 tokens per minute"];
+    let mut bench = Bench::with_limits("acme", limits(&words));
+    bench.hold(1, "acme", tokens(1_999_999_999_999)).unwrap();
+    bench.settle(1, tokens(1_999_999_999_998));
+    bench.restart(limits(&words));
+    assert_eq!(bench.standing("acme")[0].available, 2);
+}
+
+#[test]
+fn a_hold_that_left_a_log_before_a_restart_is_not_counted_by_it_again() {
+    let words = ["100 tokens per minute, sliding log"];
+    let mut bench = Bench::with_limits("acme", limits(&words));
+    bench.hold(1, "acme", tokens(30)).unwrap();
+    bench.commit();
+    bench.later(2 * MINUTE);
+    bench.hold(2, "acme", tokens(20)).unwrap();
+    bench.restart(limits(&words));
+    let standing = &bench.standing("acme")[0];
+    assert_eq!((standing.held, standing.available), (20, 80));
+    bench.settle(1, tokens(30));
+    assert_eq!(bench.standing("acme")[0].available, 80);
+    bench.check();
 }

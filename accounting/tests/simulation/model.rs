@@ -44,6 +44,8 @@ pub(crate) struct Kept {
     /// isn't known any more.
     pub(crate) is_parked: bool,
     pub(crate) since: i64,
+    /// The last period in which something was taken.
+    newest: i64,
     pub(crate) state: State,
 }
 
@@ -119,7 +121,16 @@ impl Kept {
             Algorithm::SlidingLog => State::Log(BTreeMap::new()),
             Algorithm::Concurrency => State::Flight(0),
         };
-        Kept { account, key: limit.key(), limit, is_live: true, is_parked: false, since, state }
+        Kept {
+            account,
+            key: limit.key(),
+            limit,
+            is_live: true,
+            is_parked: false,
+            since,
+            newest: 0,
+            state,
+        }
     }
 
     pub(crate) fn is_rolling(&self) -> bool {
@@ -226,6 +237,7 @@ impl Kept {
             }
             State::Periods(cells) => {
                 cells.entry(start).or_default().held += amount;
+                self.newest = self.newest.max(start);
                 start
             }
             State::Log(cells) => {
@@ -287,6 +299,16 @@ impl Kept {
     pub(crate) fn end(&mut self, now: i64) {
         if std::mem::take(&mut self.is_live) {
             self.refill_to(now);
+        }
+    }
+
+    /// A thousand windows later, a fixed or sliding window isn't remembered any more.
+    pub(crate) fn is_replaced(&self, place: i64) -> bool {
+        match (&self.state, self.limit.window) {
+            (State::Periods(_), Window::Rolling { micros }) => {
+                self.newest - place >= 1_024 * micros
+            }
+            _ => false,
         }
     }
 

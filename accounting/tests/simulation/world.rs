@@ -1,7 +1,7 @@
 //! One world: a random tree of accounts with random limits, the book and the model side by side,
 //! and a ledger that keeps the book's rows across crashes.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use tollgate_accounting::{
@@ -325,12 +325,14 @@ impl World {
         *last_taken = holds.values().map(|hold| hold.taken_at).max().unwrap_or(i64::MIN);
         for hold in holds.values_mut() {
             hold.asked = hold.held;
+            let mut seen = HashSet::new();
             for part in std::mem::take(&mut hold.parts) {
                 let kept = &mut limits[part.limit];
                 kept.unhold(&part);
                 let is_flight = matches!(kept.state, State::Flight(_));
-                let is_first = hold.parts.iter().all(|other| other.limit != part.limit);
-                if kept.is_live && !is_flight && is_first && hold.taken_at >= kept.since {
+                let is_first = seen.insert(part.limit);
+                let is_known = hold.taken_at >= kept.since && !kept.is_replaced(part.place);
+                if kept.is_live && !is_flight && is_first && is_known {
                     hold.parts.push(Part { amount: 0, ..part });
                 }
             }
