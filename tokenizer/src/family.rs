@@ -104,3 +104,44 @@ const TABLE: &[(&str, Family)] = &[
     ("qwen", Family::estimate("qwen", 1050)),
     ("command", Family::estimate("command", 1100)),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_known_with_any_provider_before_and_any_date_behind_its_name() {
+        for (model, name, encoding, exact) in [
+            ("gpt-4o", "gpt-4o", Encoding::O200kBase, true),
+            ("openai/gpt-4o-mini-2024-07-18", "gpt-4o", Encoding::O200kBase, true),
+            ("azure:gpt-4.1-nano", "gpt-4.1", Encoding::O200kBase, true),
+            ("ft:gpt-4o-2024-08-06:org::id", "gpt-4o", Encoding::O200kBase, true),
+            ("GPT-5.6-sol", "gpt-5", Encoding::O200kBase, true),
+            ("o3-mini", "o3", Encoding::O200kBase, true),
+            ("gpt-4-0613", "gpt-4", Encoding::Cl100kBase, true),
+            ("gpt-3.5-turbo", "gpt-3.5", Encoding::Cl100kBase, true),
+            ("text-embedding-3-small", "embedding", Encoding::Cl100kBase, true),
+            ("openai/gpt-oss-120b:free", "gpt-oss", Encoding::O200kHarmony, true),
+            ("gpt-6-preview", "gpt", Encoding::O200kBase, false),
+            ("us.anthropic.claude-sonnet-4-5-v1:0", "claude", Encoding::O200kBase, false),
+            ("google/gemini-2.5-flash", "gemini", Encoding::O200kBase, false),
+            ("demo/echo", "other", Encoding::O200kBase, false),
+            ("", "other", Encoding::O200kBase, false),
+        ] {
+            let family = family(model);
+            assert_eq!(
+                (family.name, family.encoding, family.exact),
+                (name, encoding, exact),
+                "{model}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_estimate_is_scaled_and_rounded_up_and_an_exact_count_is_left_alone() {
+        assert_eq!(family("gpt-4o").scale(u64::MAX), u64::MAX);
+        assert_eq!(family("claude-x").scale(1000), 1160);
+        assert_eq!(family("claude-x").scale(1), 2);
+        assert_eq!(family("claude-x").scale(u64::MAX), u64::MAX);
+    }
+}

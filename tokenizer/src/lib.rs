@@ -29,3 +29,7 @@ pub use encoding::Encoding;
 pub use family::{Family, family};
 pub use memo::CountMemo;
 pub use stream::StreamCounter;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
