@@ -191,12 +191,13 @@ impl Ledger {
     /// Settles calls whose deadline passed, at what was last seen of them.
     pub fn sweep(&self) {
         let now = clock::now();
-        let late: Vec<_> = {
-            let state = self.lock();
-            let is_late = |meter: &&Arc<Mutex<Meter>>| lock(meter).deadline <= now;
-            state.open.values().filter(is_late).cloned().collect()
-        };
-        for meter in late {
+        self.expire(|meter| meter.deadline <= now);
+    }
+
+    /// Settles open calls, at what was last seen of them, though nobody asked for it.
+    fn expire(&self, which: impl Fn(&Meter) -> bool) {
+        let open: Vec<_> = self.lock().open.values().cloned().collect();
+        for meter in open.into_iter().filter(|meter| which(&lock(meter))) {
             self.close_meter(&meter, Outcome::Expired);
         }
     }

@@ -122,14 +122,11 @@ fn configured(
 }
 
 impl Opened {
-    /// Takes no new calls from now on; those in flight may still settle.
-    pub fn stop_admitting(&self) {
-        self.ledger.stop();
-    }
-
-    /// Ends the writer once every call is settled and committed.
+    /// Settles what is still open, now that nobody serves it, and ends the writer once all is
+    /// committed.
     pub fn close(self) {
         self.ledger.stop();
+        self.ledger.expire(|_| true);
         if self.writer.join().is_err() {
             tracing::error!("the ledger's writer panicked");
         }
