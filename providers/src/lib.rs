@@ -6,7 +6,7 @@
 //!
 //! Reading order:
 //! - [`unified`]: the hub. Every dialect is translated to and from it, never to another dialect.
-//! - [`guard`]: what is refused before anything is parsed.
+//! - [`mod@guard`]: what is refused before anything is parsed.
 //! - [`dialect`]: the client's side, one module a wire format.
 //! - [`sse`]: server-sent events, bytes in any split to frames.
 //! - [`openai`], [`compatible`], [`anthropic`], [`gemini`], [`cohere`], [`bedrock`],
