@@ -1,6 +1,7 @@
 //! What a chat request comes to: its messages, tools, schema and images.
 
 mod image;
+mod picture;
 mod rules;
 mod tools;
 
