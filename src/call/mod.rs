@@ -135,7 +135,7 @@ pub async fn serve(
     // From here the reply belongs to the client, and a byte of it may leave only once its hold would
     // survive us. The commit ran beside the provider's work, so there is seldom anything to wait for.
     hold.durable().await?;
-    let told = Told::new(caller, inbound, operation, candidate.estimate, runtime.counting.clone());
+    let told = Told::new(&ask, candidate, runtime.counting.clone());
     let reply = if operation.stream() {
         let flow = relay::Flow::new(site.clone(), target, answer.body, hold, told, step);
         Reply::Stream(Box::new(Relay::new(worker.clone(), flow, key)))
@@ -148,6 +148,8 @@ pub async fn serve(
 /// What a reply is written with: the client's dialect and the names it used.
 #[derive(Clone)]
 struct Told {
+    /// Our count of the input.
+    input_tokens: u64,
     estimate: Option<counting::Estimate>,
     counting: Arc<Counting>,
     account: Arc<str>,
@@ -160,19 +162,15 @@ struct Told {
 }
 
 impl Told {
-    fn new(
-        caller: &Caller,
-        inbound: &Inbound,
-        operation: &Operation<'_>,
-        estimate: Option<counting::Estimate>,
-        counting: Arc<Counting>,
-    ) -> Told {
+    fn new(ask: &admit::Ask<'_, '_>, to: &admit::Candidate<'_>, counting: Arc<Counting>) -> Told {
+        let admit::Ask { caller, inbound, operation, .. } = *ask;
         let (chat, include_usage) = match operation {
             Operation::Chat(request) => (true, request.include_usage),
             Operation::Embeddings(_) => (false, false),
         };
         Told {
-            estimate,
+            input_tokens: to.input.tokens,
+            estimate: to.estimate,
             counting,
             account: caller.account.clone(),
             dialect: operation.dialect(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tollgate_accounting::Class;
+use tollgate_accounting::{Class, Usage};
 use tollgate_providers::unified::Block;
 use tollgate_providers::{ErrorKind, ProviderError, UsageReport};
 
@@ -115,13 +115,18 @@ struct Read {
 }
 
 fn chat(site: &Site, target: &Target, bytes: &[u8], told: &Told) -> Result<Read, ProviderError> {
-    let reply = site.adapter.decode_reply(bytes)?;
+    let mut reply = site.adapter.decode_reply(bytes)?;
     let usage = reply.usage;
     let reported = usage.usage.get(Class::Output).and_then(|_| usage.usage.output_total());
     let written = || reply.choices.iter().flat_map(|choice| &choice.blocks);
     // Counting is only needed where the provider did not.
     let output_tokens = reported.unwrap_or_else(|| written().map(|b| text(b, target)).sum());
     let same = site.adapter.dialect() == told.dialect;
+    if usage.usage.is_empty() {
+        // The client's dialect has a usage block to fill, so it is told what is charged for.
+        let counted = Usage::new().with(Class::Input, told.input_tokens);
+        reply.usage.usage = counted.with(Class::Output, output_tokens);
+    }
     let body = (!same).then(|| Bytes::from(told.dialect.encode_reply(&reply, &told.options())));
     Ok(Read { usage, output_tokens, body })
 }

@@ -52,6 +52,17 @@ async fn a_message_is_answered_by_a_provider_of_another_dialect_and_charged_alik
 }
 
 #[tokio::test]
+async fn usage_that_no_provider_reported_is_told_as_it_is_charged() {
+    let stage = Stage::new(RICH).await;
+    let client = stage.gateway.client("acme");
+    let whole = client.post(MESSAGES, &message("one two @@tokens=7 usage=missing@@", false)).await;
+    let row = stage.row(&whole).await;
+    assert_eq!(whole.json()["usage"]["output_tokens"], row.output);
+    assert_eq!(whole.json()["usage"]["input_tokens"], row.input);
+    assert!(row.output == 7 && row.input > 5, "{row:?}");
+}
+
+#[tokio::test]
 async fn errors_have_anthropics_shape() {
     let stage = Stage::new("[accounts.acme]\nlimits = [\"$0.000001 per month\"]\n").await;
     let nobody = crate::harness::client::Client::new(&stage.gateway.data);
