@@ -2,7 +2,7 @@
 
 use tollgate_accounting::{Class, Provenance};
 use tollgate_providers::unified::{
-    Block, Capability, EmbeddingInput, ResponseFormat, Role, Source, Tool,
+    Block, Capability, EmbeddingInput, Media, ResponseFormat, Role, Source, Tool,
 };
 use tollgate_providers::{
     BadRequest, ChatRequest, Dialect, EmbeddingsRequest, Encoded, Provider, Target as Wire,
@@ -10,6 +10,9 @@ use tollgate_providers::{
 use tollgate_tokenizer::{Chat, CountMemo, Detail, Family, Image, Message, Part, ToolCall};
 
 use crate::ledger::Counted;
+
+/// So much of a picture's base64 is looked at for its size.
+const PICTURE_HEAD: usize = 349_528;
 
 /// One request, whichever endpoint it came to.
 pub enum Operation<'a> {
@@ -212,18 +215,31 @@ fn message<'r>(message: &'r tollgate_providers::Message<'_>) -> Message<'r> {
     out
 }
 
+/// A picture with its size, where its head is in the request.
+fn picture(media: &Media<'_>, detail: Detail) -> Image {
+    match media {
+        Media::Url(url) => Image::from_url(url, detail),
+        Media::Base64 { data, .. } => {
+            // The size stands near the front; whole groups of four characters can be decoded.
+            let head = data.get(..data.len().min(PICTURE_HEAD)).unwrap_or_default();
+            Image::from_url(&format!("data:;base64,{head}"), detail)
+        }
+        Media::Id(_) => Image { size: None, detail },
+    }
+}
+
 fn put<'r>(block: &'r Block<'_>, out: &mut Message<'r>) {
     match block {
         Block::Text { text, .. } | Block::Refusal { text } | Block::Thinking { text, .. } => {
             out.parts.push(Part::Text(text));
         }
-        Block::Image { detail, .. } => {
+        Block::Image { media, detail } => {
             let detail = match detail.as_deref() {
                 Some("low") => Detail::Low,
                 Some("high") => Detail::High,
                 _ => Detail::Auto,
             };
-            out.parts.push(Part::Image(Image { size: None, detail }));
+            out.parts.push(Part::Image(picture(media, detail)));
         }
         Block::Audio { .. } => out.parts.push(Part::Audio),
         Block::File { .. } | Block::RedactedThinking { .. } | Block::Other { .. } => {
