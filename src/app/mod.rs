@@ -12,7 +12,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
-use tollgate_tokenizer::Encoding;
 
 pub use build::BuildError;
 pub use pepper::PepperError;
@@ -95,7 +94,6 @@ impl Gateway {
         // Providers are spoken to over TLS by one implementation; a second start finds it set.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let metrics = telemetry::metrics()?;
-        Encoding::ALL.into_iter().for_each(Encoding::warm_up);
         let path = &snapshot.storage.path;
         let durability = match snapshot.storage.durability {
             config::Durability::Process => Durability::Process,

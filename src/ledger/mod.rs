@@ -7,6 +7,7 @@
 
 mod audit;
 mod cards;
+mod checkpoint;
 mod directory;
 mod entry;
 mod idempotency;

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
 use rusqlite::{Connection, Row};
@@ -11,6 +12,7 @@ use tollgate_accounting::{
     RestoredHold, Timestamp,
 };
 
+use super::checkpoint::Checkpoints;
 use super::directory::{self, KeyRow};
 use super::entry::{CallId, Counted, Entry, Outcome};
 use super::idempotency::Keys;
@@ -50,6 +52,7 @@ pub struct Opened {
     /// Calls that were in flight when the last run died, now settled.
     pub recovered: usize,
     writer: JoinHandle<()>,
+    checkpoints: Checkpoints,
     /// Held for as long as the file is ours.
     _lock: std::fs::File,
 }
@@ -72,11 +75,13 @@ impl Ledger {
             let meter = Arc::new(std::sync::Mutex::new(hold.meter));
             ledger.close_meter(&meter, Outcome::Recovered);
         }
-        let writer =
-            Writer::start(ledger.clone(), store.connection, on_entry).map_err(StoreError::from)?;
+        let large = Arc::new(AtomicBool::new(false));
+        let writer = Writer::start(ledger.clone(), store.connection, large.clone(), on_entry)
+            .map_err(StoreError::from)?;
+        let checkpoints = Checkpoints::start(path, large).map_err(StoreError::from)?;
         // What was recovered is on its rows before anyone can ask for it.
         ledger.flush().map_err(|_| OpenError::Damaged("it takes no writes".to_owned()))?;
-        Ok(Opened { ledger, recovered, writer, _lock: store.lock })
+        Ok(Opened { ledger, recovered, writer, checkpoints, _lock: store.lock })
     }
 }
 
@@ -127,6 +132,7 @@ impl Opened {
     pub fn close(self) {
         self.ledger.stop();
         self.ledger.expire(|_| true);
+        self.checkpoints.stop();
         if self.writer.join().is_err() {
             tracing::error!("the ledger's writer panicked");
         }

@@ -73,7 +73,7 @@ pub(super) fn open(path: &Path, durability: Durability) -> Result<Store, StoreEr
     };
     connection.execute_batch(&format!(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous};
-         PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -16384;"
+         PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -16384;"
     ))?;
     migrate(&connection)?;
     Ok(Store { connection, lock })

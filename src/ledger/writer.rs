@@ -2,7 +2,7 @@
 //! one group with the balances of that instant, and then lets those who wait for it go on.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -100,6 +100,8 @@ struct Group {
 pub(super) struct Writer {
     ledger: Ledger,
     connection: Connection,
+    /// Whether the log has grown so long that it should begin anew.
+    large: Arc<AtomicBool>,
     /// Versions of the cards the file is known to have.
     cards: HashSet<String>,
     chain: [u8; 32],
@@ -114,6 +116,7 @@ impl Writer {
     pub(super) fn start(
         ledger: Ledger,
         connection: Connection,
+        large: Arc<AtomicBool>,
         on_entry: OnEntry,
     ) -> rusqlite::Result<JoinHandle<()>> {
         let chain = connection
@@ -121,7 +124,7 @@ impl Writer {
             .optional()?
             .unwrap_or(GENESIS);
         let (cards, scratch) = (HashSet::new(), Vec::new());
-        let mut writer = Writer { ledger, connection, cards, chain, scratch, on_entry };
+        let mut writer = Writer { ledger, connection, large, cards, chain, scratch, on_entry };
         std::thread::Builder::new()
             .name("ledger".into())
             .spawn(move || writer.run())
@@ -134,6 +137,7 @@ impl Writer {
             let begun = Instant::now();
             if !group.events.is_empty() || !group.balances.is_empty() {
                 self.commit(&group);
+                self.bound_log();
             }
             self.publish(&group);
             if group.last {
@@ -142,6 +146,13 @@ impl Writer {
                 return;
             }
             std::thread::sleep(begun.elapsed().saturating_mul(REST).min(LONGEST_REST));
+        }
+    }
+
+    /// Begins the log anew where it has grown too long; a reader in its way is met again later.
+    fn bound_log(&self) {
+        if self.large.swap(false, Ordering::AcqRel) {
+            let _ = self.connection.execute_batch("PRAGMA wal_checkpoint(RESTART)");
         }
     }
 
