@@ -130,9 +130,10 @@ impl Opened {
     /// Settles what is still open, now that nobody serves it, and ends the writer once all is
     /// committed.
     pub fn close(self) {
+        // Before the writer ends: its last act is to empty the log, which a checkpoint under way refuses.
+        self.checkpoints.stop();
         self.ledger.stop();
         self.ledger.expire(|_| true);
-        self.checkpoints.stop();
         if self.writer.join().is_err() {
             tracing::error!("the ledger's writer panicked");
         }
