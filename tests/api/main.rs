@@ -13,6 +13,7 @@ mod callers;
 mod cli;
 mod connections;
 mod forwarding;
+mod holds;
 mod input;
 mod limits;
 mod messages;

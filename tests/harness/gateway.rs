@@ -69,6 +69,13 @@ impl Gateway {
         .unwrap();
     }
 
+    /// Adds a line to the `[storage]` table.
+    pub(crate) fn set_storage(&self, line: &str) {
+        let file = std::fs::read_to_string(self.config()).unwrap();
+        let file = file.replacen("[storage]\n", &format!("[storage]\n{line}\n"), 1);
+        std::fs::write(self.config(), file).unwrap();
+    }
+
     /// Starts the process and waits until it has printed where it listens.
     pub(crate) fn up(&mut self) {
         assert!(self.child.is_none(), "it runs already");
