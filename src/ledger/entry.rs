@@ -107,7 +107,7 @@ named!(Outcome {
     Recovered = "recovered",
 });
 
-/// One row. Column names of `schema.sql` are these field names; money in nano-dollars.
+/// One row. Column names of `schema/` are these field names; money in nano-dollars.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// The call.

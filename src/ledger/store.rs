@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-/// The schema this build writes; kept in the file's `user_version`.
-const SCHEMA: i64 = 1;
+/// The steps from an empty file to the schema this build writes. A step that was released never
+/// changes; what comes later is a step of its own, at the end.
+const STEPS: &[&str] = &[include_str!("schema/001_first.sql")];
+/// The schema this build writes: the steps that were taken, kept in the file's `user_version`.
+#[expect(clippy::cast_possible_wrap, reason = "there are a handful of steps")]
+const SCHEMA: i64 = STEPS.len() as i64;
 /// "TOLL", in the file's `application_id`, so that another program's database is not taken for ours.
 const APPLICATION: i64 = 0x544F_4C4C;
 
@@ -122,12 +126,16 @@ fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
 }
 
 fn migrate(connection: &Connection) -> rusqlite::Result<()> {
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if found == SCHEMA {
+    let found: usize = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let missing = STEPS.get(found..).unwrap_or_default();
+    if missing.is_empty() {
         return Ok(());
     }
+    // All steps or none: a process that dies in between leaves the file as it was.
     let transaction = connection.unchecked_transaction()?;
-    transaction.execute_batch(include_str!("schema.sql"))?;
+    for step in missing {
+        transaction.execute_batch(step)?;
+    }
     transaction.execute_batch(&format!(
         "PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {SCHEMA};"
     ))?;
