@@ -249,6 +249,10 @@ impl Reload {
     /// Has what was learned of replies since the last time written.
     fn store_learned(&self) {
         let ledger = &self.services.ledger;
+        // It is kept until there is room for it.
+        if ledger.ready().is_err() {
+            return;
+        }
         ledger.put_learned(SIZES, self.services.sizes.take_changed());
         ledger.put_learned(CORRECTIONS, self.counting.take_changed());
     }

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::Ledger;
+
 /// Between two checkpoints.
 const EVERY: Duration = Duration::from_secs(1);
 /// Pages in the log, of 4 KiB, beyond which the writer begins it anew: under a load without gaps a
@@ -24,7 +26,11 @@ pub(super) struct Checkpoints {
 
 impl Checkpoints {
     /// Starts them; `large` is set when the log should begin anew.
-    pub(super) fn start(path: &Path, large: Arc<AtomicBool>) -> rusqlite::Result<Checkpoints> {
+    pub(super) fn start(
+        path: &Path,
+        ledger: Ledger,
+        large: Arc<AtomicBool>,
+    ) -> rusqlite::Result<Checkpoints> {
         let connection = Connection::open(path)?;
         let end = Arc::new(AtomicBool::new(false));
         let ended = end.clone();
@@ -33,8 +39,7 @@ impl Checkpoints {
                 std::thread::park_timeout(EVERY);
                 match checkpoint(&connection) {
                     Ok(pages) => large.store(pages > LARGE, Ordering::Release),
-                    // The log keeps what was committed; the next one may succeed.
-                    Err(error) => tracing::warn!(%error, "a checkpoint of the ledger failed"),
+                    Err(error) => ledger.checkpoint_failed(&error),
                 }
             }
         };

@@ -99,7 +99,7 @@ impl Ledger {
         })
     }
 
-    /// Stores what was learned, with the next group.
+    /// Stores what was learned, with the next group; it is left out where that has no room.
     pub fn put_learned(&self, kind: &'static str, rows: Vec<(String, Vec<u8>)>) {
         if rows.is_empty() {
             return;
@@ -114,7 +114,9 @@ impl Ledger {
             })
         };
         let mut state = self.lock();
-        state.queue.push(Event::Job(Job { write: Box::new(write), done: None }));
+        if self.healthy().and(state.has_room()).is_ok() {
+            state.queue.push(Event::Job(Job { write: Box::new(write), done: None }));
+        }
         self.wake_writer(state);
     }
 
@@ -128,13 +130,16 @@ impl Ledger {
         write: impl Fn(&rusqlite::Transaction<'_>) -> rusqlite::Result<()> + Send + 'static,
     ) -> Result<(), Refused> {
         let (done, wait) = std::sync::mpsc::sync_channel(1);
+        self.healthy()?;
         let mut state = self.lock();
         if state.closing {
             return Err(Refused::Closing);
         }
+        state.has_room()?;
         state.queue.push(Event::Job(Job { write: Box::new(write), done: Some(done) }));
         self.wake_writer(state);
-        wait.recv().map_err(|_| Refused::InDoubt)
+        // A writer that drops it says by its health why it was not done.
+        wait.recv().map_err(|_| self.healthy().err().unwrap_or(Refused::DiskFull))
     }
 }
 

@@ -154,6 +154,10 @@ impl Ledger {
     pub fn forget_old_keys(&self) {
         let end = clock::now().micros() - KEPT_MICROS;
         let mut state = self.lock();
+        // A full disk keeps them for longer.
+        if self.healthy().and(state.has_room()).is_err() {
+            return;
+        }
         // A call in flight keeps its key, however long it takes.
         state.keys.0.retain(|_, k| k.at.micros() > end || k.state == State::InFlight);
         let write = move |transaction: &rusqlite::Transaction<'_>| {

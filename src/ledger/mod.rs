@@ -10,10 +10,12 @@ mod cards;
 mod checkpoint;
 mod directory;
 mod entry;
+mod health;
 mod idempotency;
 mod open_hold;
 mod recover;
 mod report;
+mod reserve;
 mod settlement;
 mod store;
 mod writer;
@@ -77,6 +79,7 @@ struct Shared {
     /// The last event whose group is committed.
     committed: AtomicU64,
     waiters: Mutex<Vec<(u64, Waker)>>,
+    /// What the disk allows; see `health`.
     health: AtomicU8,
 }
 
@@ -90,13 +93,6 @@ struct State {
     closing: bool,
     /// Idempotency keys of the last day.
     keys: Keys,
-}
-
-/// What the writer's disk allows, as a number in `Shared::health`.
-mod health {
-    pub(super) const GOOD: u8 = 0;
-    pub(super) const DISK_FULL: u8 = 1;
-    pub(super) const IN_DOUBT: u8 = 2;
 }
 
 /// What a call asks to be admitted.
@@ -124,20 +120,14 @@ impl Ledger {
     pub fn hold(&self, admission: Admission<'_>) -> Result<OpenHold, Refused> {
         let Admission { facts, charged, charged_path, facets, ask, deadline, first, keyed } =
             admission;
-        match self.0.health.load(Ordering::Acquire) {
-            health::GOOD => {}
-            health::DISK_FULL => return Err(Refused::DiskFull),
-            _ => return Err(Refused::InDoubt),
-        }
+        self.healthy()?;
         let id = facts.id;
         let mut row = Box::new(HoldRow::new(&facts, charged_path, &first, &ask, deadline));
         let mut state = self.lock();
         if state.closing {
             return Err(Refused::Closing);
         }
-        if state.queue.len() + state.open.len() >= QUEUE {
-            return Err(Refused::Busy);
-        }
+        state.has_room()?;
         if let Some(used) = keyed.as_ref().and_then(|keyed| state.keys.used(keyed)) {
             return Err(Refused::KeyUsed(used));
         }
@@ -181,12 +171,8 @@ impl Ledger {
 
     /// Whether new calls can be taken; otherwise why not.
     pub fn ready(&self) -> Result<(), Refused> {
-        match self.0.health.load(Ordering::Acquire) {
-            health::GOOD if self.lock().closing => Err(Refused::Closing),
-            health::GOOD => Ok(()),
-            health::DISK_FULL => Err(Refused::DiskFull),
-            _ => Err(Refused::InDoubt),
-        }
+        self.healthy()?;
+        if self.lock().closing { Err(Refused::Closing) } else { Ok(()) }
     }
 
     /// Settles calls whose deadline passed, at what was last seen of them.
@@ -311,6 +297,11 @@ impl Ledger {
 }
 
 impl State {
+    /// Whether the queue takes a row more; each open call has its place in it.
+    fn has_room(&self) -> Result<(), Refused> {
+        if self.queue.len() + self.open.len() < QUEUE { Ok(()) } else { Err(Refused::Busy) }
+    }
+
     fn new(book: Book, last_seq: u64, keys: Keys) -> State {
         State {
             book,

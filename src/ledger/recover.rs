@@ -17,10 +17,11 @@ use super::directory::{self, KeyRow};
 use super::entry::{CallId, Counted, Entry, Outcome};
 use super::idempotency::Keys;
 use super::open_hold::Meter;
+use super::reserve::Reserve;
 use super::settlement::{Attempt, CallFacts, Reach};
 use super::store::{self, Durability, StoreError};
 use super::writer::{OnEntry, Writer};
-use super::{Ledger, State, cards};
+use super::{Ledger, Refused, State, cards};
 use crate::clock;
 
 /// Why the ledger cannot be opened.
@@ -76,11 +77,18 @@ impl Ledger {
             ledger.close_meter(&meter, Outcome::Recovered);
         }
         let large = Arc::new(AtomicBool::new(false));
-        let writer = Writer::start(ledger.clone(), store.connection, large.clone(), on_entry)
-            .map_err(StoreError::from)?;
-        let checkpoints = Checkpoints::start(path, large).map_err(StoreError::from)?;
-        // What was recovered is on its rows before anyone can ask for it.
-        ledger.flush().map_err(|_| OpenError::Damaged("it takes no writes".to_owned()))?;
+        let reserve = Reserve::open(path);
+        let writer =
+            Writer::start(ledger.clone(), store.connection, large.clone(), reserve, on_entry)
+                .map_err(StoreError::from)?;
+        let checkpoints =
+            Checkpoints::start(path, ledger.clone(), large).map_err(StoreError::from)?;
+        // What was recovered is on its rows before anyone can ask for it; on a full disk it is the
+        // first to be written when there is room.
+        match ledger.flush() {
+            Ok(()) | Err(Refused::DiskFull) => {}
+            Err(_) => return Err(OpenError::Damaged("it takes no writes".to_owned())),
+        }
         Ok(Opened { ledger, recovered, writer, checkpoints, _lock: store.lock })
     }
 }

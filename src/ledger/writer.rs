@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,9 @@ use tollgate_accounting::{Amounts, Balance, PriceCard, Timestamp};
 use super::entry::{COLUMNS, Entry, GENESIS};
 use super::idempotency::{self, Keyed};
 use super::open_hold::{Meter, lock};
+use super::reserve::Reserve;
 use super::settlement::{Attempt, CallFacts};
-use super::{Ledger, cards, health};
+use super::{Ledger, cards};
 
 /// How long the writer rests after a group: as many times as long as the group took. A quiet gateway
 /// commits at once; a busy one gathers larger groups, which cost less a row, and leaves the core to
@@ -22,8 +23,8 @@ use super::{Ledger, cards, health};
 const REST: u32 = 2;
 /// The longest rest. With `power` a group flushes the disk, which takes milliseconds by itself.
 const LONGEST_REST: Duration = Duration::from_millis(3);
-/// How often a group that found the disk full is tried again.
-const RETRY_FULL: Duration = Duration::from_millis(500);
+/// How often a group that found the disk full is tried again, and the rest between groups meanwhile.
+const RETRY_FULL: Duration = Duration::from_millis(250);
 
 /// What the writer writes.
 pub(super) enum Event {
@@ -106,6 +107,7 @@ pub(super) struct Writer {
     cards: HashSet<String>,
     chain: [u8; 32],
     scratch: Vec<u8>,
+    reserve: Reserve,
     on_entry: OnEntry,
 }
 
@@ -117,6 +119,7 @@ impl Writer {
         ledger: Ledger,
         connection: Connection,
         large: Arc<AtomicBool>,
+        reserve: Reserve,
         on_entry: OnEntry,
     ) -> rusqlite::Result<JoinHandle<()>> {
         let chain = connection
@@ -124,7 +127,11 @@ impl Writer {
             .optional()?
             .unwrap_or(GENESIS);
         let (cards, scratch) = (HashSet::new(), Vec::new());
-        let mut writer = Writer { ledger, connection, large, cards, chain, scratch, on_entry };
+        let mut writer =
+            Writer { ledger, connection, large, cards, chain, scratch, reserve, on_entry };
+        if !writer.reserve.whole() {
+            writer.ledger.disk_is_full();
+        }
         std::thread::Builder::new()
             .name("ledger".into())
             .spawn(move || writer.run())
@@ -133,26 +140,47 @@ impl Writer {
 
     fn run(&mut self) {
         loop {
-            let group = self.next_group();
+            let mut group = self.next_group();
             let begun = Instant::now();
             if !group.events.is_empty() || !group.balances.is_empty() {
-                self.commit(&group);
+                self.commit(&mut group);
                 self.bound_log();
             }
             self.publish(&group);
             if group.last {
                 // Leaves the file as one piece; a failure only means a longer log at the next start.
-                let _ = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+                self.checkpoint("TRUNCATE");
                 return;
             }
-            std::thread::sleep(begun.elapsed().saturating_mul(REST).min(LONGEST_REST));
+            if self.reserve.whole() {
+                std::thread::sleep(begun.elapsed().saturating_mul(REST).min(LONGEST_REST));
+            } else {
+                self.look_for_room();
+            }
         }
     }
 
     /// Begins the log anew where it has grown too long; a reader in its way is met again later.
     fn bound_log(&self) {
         if self.large.swap(false, Ordering::AcqRel) {
-            let _ = self.connection.execute_batch("PRAGMA wal_checkpoint(RESTART)");
+            self.checkpoint("RESTART");
+        }
+    }
+
+    fn checkpoint(&self, how: &str) {
+        if let Err(error) = self.connection.execute_batch(&format!("PRAGMA wal_checkpoint({how})"))
+        {
+            self.ledger.checkpoint_failed(&error);
+        }
+    }
+
+    /// Takes new calls again once there is room to settle them whatever comes. Until then groups are
+    /// few and large, for each takes pages of its own.
+    fn look_for_room(&mut self) {
+        if self.reserve.fill() {
+            self.ledger.disk_has_room();
+        } else {
+            std::thread::sleep(RETRY_FULL);
         }
     }
 
@@ -160,9 +188,10 @@ impl Writer {
         let shared = &self.ledger.0;
         let mut state = self.ledger.lock();
         let ending = |state: &super::State| state.closing && state.open.is_empty();
-        while state.queue.is_empty() && !ending(&state) {
+        // Without a reserve the writer does not sleep: it looks for room again.
+        while state.queue.is_empty() && !ending(&state) && self.reserve.whole() {
             state.idle = true;
-            state = shared.wake.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+            state = shared.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.idle = false;
         let room = Vec::with_capacity(state.queue.len().min(1024));
@@ -176,29 +205,21 @@ impl Writer {
         }
     }
 
-    /// Commits the group, waiting for room on a full disk. Any other failure leaves its outcome
-    /// unknown: the process ends, and the next start reads what is true from the file.
-    fn commit(&mut self, group: &Group) {
-        loop {
-            let error = match self.apply(group) {
-                Ok(()) => break,
-                Err(error) => error,
-            };
-            if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
-                self.ledger.0.health.store(health::DISK_FULL, Ordering::Release);
-                tracing::error!(
-                    "the ledger's disk is full: new calls are refused until there is room"
-                );
-                std::thread::sleep(RETRY_FULL);
-                continue;
+    /// Commits the group, on the reserve where the disk is full, or when there is room again. Any other
+    /// failure leaves its outcome unknown: the process ends, and the next start reads what is true from
+    /// the file.
+    fn commit(&mut self, group: &mut Group) {
+        while let Err(error) = self.apply(group) {
+            if error.sqlite_error_code() != Some(ErrorCode::DiskFull) {
+                self.ledger.in_doubt(&error);
             }
-            self.ledger.0.health.store(health::IN_DOUBT, Ordering::Release);
-            tracing::error!(%error, "the ledger cannot tell whether a group was written; ending");
-            std::process::exit(70);
+            self.ledger.disk_is_full();
+            // Who waits for an administrative write is told at once, and it is not made later.
+            group.events.retain(|event| !event.is_awaited());
+            if !self.reserve.release() {
+                std::thread::sleep(RETRY_FULL);
+            }
         }
-        let (full, good) = (health::DISK_FULL, health::GOOD);
-        let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed);
-        let _ = self.ledger.0.health.compare_exchange(full, good, success, failure);
     }
 
     fn publish(&self, group: &Group) {
@@ -285,6 +306,11 @@ impl Event {
             Event::Close { seq, .. } => Some(*seq),
             _ => None,
         }
+    }
+
+    /// Whether somebody waits for it who can be told that it was not done.
+    fn is_awaited(&self) -> bool {
+        matches!(self, Event::Job(Job { done: Some(_), .. }))
     }
 
     /// Turns a pointer to an open call into what is true of it now; run under the ledger's lock.

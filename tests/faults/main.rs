@@ -11,6 +11,7 @@ mod harness;
 
 mod calls;
 mod disconnects;
+mod disk;
 mod kills;
 mod mixed;
 mod operations;

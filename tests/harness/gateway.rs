@@ -19,6 +19,8 @@ pub(crate) struct Gateway {
     dir: PathBuf,
     /// Fixed, for the command line finds the running gateway by its configuration.
     admin_port: u16,
+    /// Of the serving process, beside what every test has.
+    environment: Vec<(String, PathBuf)>,
     child: Option<Child>,
     /// `http://127.0.0.1:PORT` of each plane, as the running process printed it.
     pub(crate) data: String,
@@ -39,6 +41,7 @@ impl Gateway {
         let gateway = Gateway {
             dir: fresh_dir("gateway"),
             admin_port: free_port(),
+            environment: Vec::new(),
             child: None,
             data: String::new(),
             admin: String::new(),
@@ -76,12 +79,18 @@ impl Gateway {
         std::fs::write(self.config(), file).unwrap();
     }
 
+    /// Sets a variable of the serving process's environment.
+    pub(crate) fn set_env(&mut self, name: &str, value: &Path) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Starts the process and waits until it has printed where it listens.
     pub(crate) fn up(&mut self) {
         assert!(self.child.is_none(), "it runs already");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path());
-        let mut child =
-            self.command(&["serve"]).stdout(Stdio::piped()).stderr(log.unwrap()).spawn().unwrap();
+        let mut command = self.command(&["serve"]);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let mut child = command.stdout(Stdio::piped()).stderr(log.unwrap()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         self.child = Some(child);
         self.data = self.expect_line(&mut lines, "data plane: ");
