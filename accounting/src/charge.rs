@@ -23,11 +23,31 @@ pub struct Charge {
     saved: Money,
 }
 
-/// What an account pays on top of what is owed, in hundredths of a percent; negative for a
-/// discount.
+/// What an account pays on top of what is owed: a share in hundredths of a percent, negative for a
+/// discount, and an amount a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Markup {
     basis_points: i32,
+    per_request: Money,
+}
+
+/// On what terms an account's calls are charged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Terms {
+    /// What it pays on top of what is owed.
+    pub markup: Markup,
+    /// Who pays for an attempt that gave it nothing.
+    pub failed: FailedAttempts,
+}
+
+/// Who pays for a failed attempt that may have been billed. One of the two does, and never both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum FailedAttempts {
+    /// The operator.
+    #[default]
+    Absorb,
+    /// The account whose call it was.
+    Charge,
 }
 
 /// Why legs aren't an entry.
@@ -134,17 +154,81 @@ impl Charge {
 
 impl Markup {
     /// The account pays what is owed.
-    pub const NONE: Markup = Markup { basis_points: 0 };
+    pub const NONE: Markup = Markup { basis_points: 0, per_request: Money::ZERO };
 
     /// So many hundredths of a percent: from everything off to a hundredfold on top.
     pub fn basis_points(basis_points: i32) -> Option<Markup> {
-        (-10_000..=1_000_000).contains(&basis_points).then_some(Markup { basis_points })
+        let sane = (-10_000..=1_000_000).contains(&basis_points);
+        sane.then_some(Markup { basis_points, ..Markup::NONE })
     }
 
-    /// What the account pays for what is owed, rounded half-even.
-    pub fn price(self, owed: Money) -> Result<Money, Overflow> {
+    /// Reads `10%`, `-2.5%`: at most two decimals, so that nothing is rounded.
+    pub fn percent(text: &str) -> Option<Markup> {
+        let number = text.trim().strip_suffix('%')?.trim_end();
+        let (digits, negative) = match number.strip_prefix('-') {
+            Some(digits) => (digits, true),
+            None => (number.strip_prefix('+').unwrap_or(number), false),
+        };
+        let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+        let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let fits = (1..=5).contains(&whole.len()) && part.len() <= 2;
+        if !fits || !all_digits(whole) || !all_digits(part) || digits.ends_with('.') {
+            return None;
+        }
+        let hundredths: i32 = format!("{whole}{part:0<2}").parse().ok()?;
+        Markup::basis_points(if negative { -hundredths } else { hundredths })
+    }
+
+    /// The same with an amount on top of every call.
+    #[must_use]
+    pub const fn with_fee(self, per_request: Money) -> Markup {
+        Markup { per_request, ..self }
+    }
+
+    /// The share in hundredths of a percent.
+    pub const fn share(self) -> i32 {
+        self.basis_points
+    }
+
+    /// The amount on top of every call.
+    pub const fn fee(self) -> Money {
+        self.per_request
+    }
+
+    /// What the account pays for what is owed, without the amount a call: rounded up where it is
+    /// held, half-even where it is charged.
+    pub fn price(self, owed: Money, rounding: Rounding) -> Result<Money, Overflow> {
         let ten_thousandths = i128::from(owed.nanos()) * i128::from(10_000 + self.basis_points);
-        Money::from_fraction(ten_thousandths, 10_000, Rounding::HalfEven)
+        Money::from_fraction(ten_thousandths, 10_000, rounding)
+    }
+
+    /// What the account pays for a whole call: its share and the amount a call.
+    pub fn price_call(self, owed: Money, rounding: Rounding) -> Result<Money, Overflow> {
+        self.price(owed, rounding)?.checked_add(self.per_request)
+    }
+}
+
+impl FailedAttempts {
+    /// The name, as in a configuration and in the ledger.
+    pub const fn name(self) -> &'static str {
+        match self {
+            FailedAttempts::Absorb => "absorb",
+            FailedAttempts::Charge => "charge",
+        }
+    }
+
+    /// The policy of that name.
+    pub fn from_name(name: &str) -> Option<FailedAttempts> {
+        [FailedAttempts::Absorb, FailedAttempts::Charge].into_iter().find(|p| p.name() == name)
+    }
+}
+
+impl fmt::Display for Markup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.basis_points < 0 { "-" } else { "" };
+        let share = self.basis_points.unsigned_abs();
+        write!(f, "{sign}{}.{:02}%", share / 100, share % 100)?;
+        if self.per_request == Money::ZERO { Ok(()) } else { write!(f, " + ${}", self.per_request) }
     }
 }
 
@@ -251,12 +335,38 @@ mod tests {
         ];
         for (basis_points, owed, price) in table {
             let markup = Markup::basis_points(basis_points).unwrap();
-            assert_eq!(markup.price(money(owed)), Ok(money(price)), "{basis_points} of {owed}");
+            let charged = markup.price(money(owed), Rounding::HalfEven);
+            assert_eq!(charged, Ok(money(price)), "{basis_points} of {owed}");
+            let held = markup.price(money(owed), Rounding::Up).unwrap();
+            assert!(held >= money(price) && held.nanos() - price <= 1, "{basis_points} of {owed}");
         }
-        assert_eq!(Markup::NONE.price(money(5)), Ok(money(5)));
+        assert_eq!(Markup::NONE.price(money(5), Rounding::Up), Ok(money(5)));
+        let fee = Markup::basis_points(1_000).unwrap().with_fee(money(7));
+        assert_eq!(fee.price_call(money(100), Rounding::HalfEven), Ok(money(117)));
+        assert_eq!(fee.to_string(), "10.00% + $0.000000007");
         assert_eq!(Markup::basis_points(-10_001), None);
         assert_eq!(Markup::basis_points(1_000_001), None);
         let half = Markup::basis_points(5_000).unwrap();
-        assert_eq!(half.price(money(i64::MAX)), Err(Overflow));
+        assert_eq!(half.price(money(i64::MAX), Rounding::HalfEven), Err(Overflow));
+        assert_eq!(
+            half.with_fee(money(i64::MAX)).price_call(money(1), Rounding::Up),
+            Err(Overflow)
+        );
+    }
+
+    #[test]
+    fn a_share_is_read_exactly_or_not_at_all() {
+        let good =
+            [("10%", 1_000), ("2.5%", 250), ("-5%", -500), ("+0.01 %", 1), ("10000%", 1_000_000)];
+        for (text, basis_points) in good {
+            assert_eq!(Markup::percent(text), Markup::basis_points(basis_points), "{text}");
+        }
+        for text in ["10", "%", "1.234%", "1.%", ".5%", "-101%", "10001%", "1e1%", "--1%", "1&%"] {
+            assert_eq!(Markup::percent(text), None, "{text}");
+        }
+        for policy in [FailedAttempts::Absorb, FailedAttempts::Charge] {
+            assert_eq!(FailedAttempts::from_name(policy.name()), Some(policy));
+        }
+        assert_eq!(FailedAttempts::from_name("both"), None);
     }
 }

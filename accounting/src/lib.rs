@@ -17,6 +17,7 @@ mod price;
 mod refusal;
 mod sizes;
 mod state;
+mod tier;
 mod time;
 mod usage;
 
@@ -25,12 +26,13 @@ pub use book::{
     AccountId, AccountSpec, Balance, Book, ConfigureError, Fit, Held, HoldId, HoldView, Outcome,
     RestoredHold, Settlement, Standing, Trial, Unrestorable, Violation,
 };
-pub use charge::{BadCharge, Charge, Markup};
+pub use charge::{BadCharge, Charge, FailedAttempts, Markup, Terms};
 pub use limit::{Algorithm, BadLimit, Facets, Filter, Limit, Metric, Mode, Window};
 pub use money::{BadAmount, Money, Overflow, Rounding, UnitPrice};
 pub use period::{Calendar, Period, Zone};
 pub use price::{CostLine, PriceCard, PriceError, Rates, Tier};
 pub use refusal::{Refusal, RefusalKind, Why};
 pub use sizes::OutputSizes;
+pub use tier::ServiceTier;
 pub use time::{DAY, HOUR, MINUTE, SECOND, Timestamp};
 pub use usage::{Class, Provenance, Usage};

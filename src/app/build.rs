@@ -62,6 +62,7 @@ pub(super) fn accounts(snapshot: &Snapshot) -> Vec<Account> {
             AllowedModels::All => Allowed::All,
             AllowedModels::Only(names) => Allowed::Only(names.clone()),
         },
+        terms: account.terms,
     };
     snapshot.accounts.iter().map(account).collect()
 }

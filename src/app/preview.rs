@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tollgate_accounting::{AccountSpec, Amounts, Book, Facets};
+use tollgate_accounting::{AccountSpec, Amounts, Book, Facets, Terms};
 
 use super::StartError;
 use super::build::{self, BuildError, Healths};
@@ -74,9 +74,12 @@ impl Preview {
 
     fn caller(&self, path: Option<&str>) -> Option<Caller> {
         let known = |path| self.accounts.iter().find(|account| account.path == path);
-        let (holds, models) = match path {
-            Some(path) => known(path).map(|account| (account.holds, account.models.clone()))?,
-            None => (Holds::Strict, Allowed::All),
+        let (holds, models, terms) = match path {
+            Some(path) => {
+                let account = known(path)?;
+                (account.holds, account.models.clone(), account.terms)
+            }
+            None => (Holds::Strict, Allowed::All, Terms::default()),
         };
         let path = path.unwrap_or_default();
         Some(Caller {
@@ -86,6 +89,7 @@ impl Preview {
             charged_path: path.into(),
             holds,
             models,
+            terms,
             expires_at: None,
         })
     }

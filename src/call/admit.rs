@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use tollgate_accounting::{Amounts, Facets, Money, PriceCard, PriceError, Timestamp};
+use tollgate_accounting::{
+    Amounts, Facets, Markup, Money, PriceCard, PriceError, Rounding, Timestamp,
+};
 
 use super::counting::Estimate;
 use super::operation::Operation;
@@ -176,10 +178,12 @@ pub(super) fn fit<H>(
     Err(refused)
 }
 
-/// What a call of so much output is held at: the dearest of the targets that it may be sent to.
+/// What a call of so much output is held at: the dearest of the targets that it may be sent to, with
+/// the account's markup.
 pub(super) fn ask(
     operation: &Operation<'_>,
     plan: &[Candidate<'_>],
+    markup: Markup,
     output_tokens: u64,
 ) -> Result<Amounts, Refused> {
     let mut cost = Money::ZERO;
@@ -189,13 +193,14 @@ pub(super) fn ask(
         cost = cost.max(bound.map_err(|_| Refused::Uncountable)?);
         input_tokens = input_tokens.max(candidate.input.tokens);
     }
+    let cost = markup.price_call(cost, Rounding::Up).map_err(|_| Refused::Uncountable)?;
     Ok(Amounts { requests: 1, input_tokens, output_tokens, cost })
 }
 
 fn hold(ledger: &Ledger, asking: &Ask<'_, '_>, output_tokens: u64) -> Result<OpenHold, Refused> {
     let Ask { caller, inbound, operation, plan, keyed } = *asking;
     let Some(first) = plan.first() else { return Err(Refused::Uncountable) };
-    let ask = ask(operation, plan, output_tokens)?;
+    let ask = ask(operation, plan, caller.terms.markup, output_tokens)?;
     let now = clock::now();
     let model: Arc<str> = operation.model().into();
     let deadline = inbound.deadline.map_or(i64::MAX, Timestamp::micros);
@@ -218,6 +223,7 @@ fn hold(ledger: &Ledger, asking: &Ask<'_, '_>, output_tokens: u64) -> Result<Ope
             prompt: None,
             tags: inbound.tags.clone(),
             stream: operation.stream(),
+            terms: caller.terms,
         },
     })
 }

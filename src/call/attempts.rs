@@ -11,7 +11,7 @@ use super::operation::Operation;
 use super::services::{Runtime, Site};
 use super::{CallError, Inbound, Worker};
 use crate::clock;
-use crate::ledger::{OpenHold, Outcome};
+use crate::ledger::{OpenHold, Outcome, Stop};
 use crate::upstream::{Answer, SendError};
 
 /// All attempts of one call, retries included.
@@ -67,8 +67,13 @@ pub(super) async fn walk<'p, 'r>(
             if attempts >= MOST_ATTEMPTS {
                 break 'plan;
             }
-            if attempts > 0 {
-                hold.begin(candidate.attempt());
+            if attempts > 0
+                && let Err(stop) = hold.begin(candidate.attempt())
+            {
+                // The account pays for failed attempts, and cannot pay for one more.
+                let outcome = last.map_or(Outcome::Failed, |(_, outcome)| outcome);
+                hold.settle(outcome);
+                return Err(stopped(stop));
             }
             attempts += 1;
             tries += 1;
@@ -115,6 +120,17 @@ pub(super) async fn walk<'p, 'r>(
     });
     hold.settle(outcome);
     Err(error)
+}
+
+fn stopped(stop: Stop) -> CallError {
+    match stop {
+        Stop::Refused(refused) => refused.into(),
+        Stop::Closed => CallError::Unreachable {
+            why: "the call's deadline has passed".to_owned(),
+            late: true,
+            attempts: 0,
+        },
+    }
 }
 
 /// A client's own version and beta headers go along to a provider of its dialect.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tollgate_accounting::{
-    Amounts, Class, Facets, Fit, Money, PriceCard, PriceError, Rounding, Trial, Usage,
+    Amounts, Class, Facets, Fit, Markup, Money, PriceCard, PriceError, Rounding, Trial, Usage,
 };
 use tollgate_providers::{BadRequest, Bounds, Dialect};
 
@@ -46,7 +46,7 @@ pub struct Offer {
     pub card: Arc<PriceCard>,
     /// The input as this model counts it.
     pub input: Counted,
-    /// The most that it can cost.
+    /// The most that it can cost, markup included, as the likely case.
     pub worst: Money,
     /// What it probably costs: all input at the plain rate, and the usual output.
     pub likely: Money,
@@ -98,17 +98,18 @@ pub fn quote(
 
     let model = operation.model();
     let facets = Facets { model, endpoint: operation.endpoint(), prompt: None };
-    let worst = admit::ask(operation, &plan, bound)?;
+    let markup = caller.terms.markup;
+    let worst = admit::ask(operation, &plan, markup, bound)?;
     let fits = trial(&facets, worst).fits;
 
     let likely = sizes.likely(caller, &plan, operation.choices());
     let verdict = admit::fit(caller.holds, operation, (cap, ours), likely, |output| {
-        let held = admit::ask(operation, &plan, output)?;
+        let held = admit::ask(operation, &plan, markup, output)?;
         trial(&facets, held).refusal.map_or(Ok(held), |refusal| Err(Refused::Limit(refusal)))
     });
     let offer = |candidate: &Candidate<'_>| {
         let learned = sizes.learned(candidate.target, &caller.account);
-        offer(candidate, operation, bound, learned).map_err(|_| Refused::Uncountable)
+        offer(candidate, operation, markup, bound, learned).map_err(|_| Refused::Uncountable)
     };
     Ok(Quote {
         order: route.order,
@@ -125,6 +126,7 @@ pub fn quote(
 fn offer(
     candidate: &Candidate<'_>,
     operation: &Operation<'_>,
+    markup: Markup,
     bound: u64,
     learned: Option<u64>,
 ) -> Result<Offer, PriceError> {
@@ -137,8 +139,8 @@ fn offer(
         model: target.model.clone(),
         card: card.clone(),
         input: *input,
-        worst: candidate.bound(operation, bound)?,
-        likely: card.cost(&usage, Rounding::HalfEven)?,
+        worst: markup.price_call(candidate.bound(operation, bound)?, Rounding::Up)?,
+        likely: markup.price_call(card.cost(&usage, Rounding::HalfEven)?, Rounding::HalfEven)?,
         likely_output,
         learned: learned.is_some(),
     })
@@ -221,6 +223,7 @@ mod tests {
             charged_path: "a".into(),
             holds,
             models: Allowed::All,
+            terms: tollgate_accounting::Terms::default(),
             expires_at: None,
         };
         let operation = read(body.as_bytes(), &Bounds::default()).unwrap();

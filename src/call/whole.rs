@@ -75,7 +75,10 @@ async fn finish(
     };
     let read = if told.chat { chat(site, target, &bytes, told) } else { embeddings(site, &bytes) };
     match read {
-        Ok(Read { usage, output_tokens, body }) => {
+        Ok(Read { usage, output_tokens, tier, body }) => {
+            if let Some(tier) = tier {
+                hold.processed_in(&tier);
+            }
             hold.on_attempt(|attempt| {
                 attempt.reported = usage.usage;
                 attempt.output_seen = output_tokens;
@@ -110,6 +113,8 @@ struct Read {
     usage: UsageReport,
     /// Our own count, for a provider that reports none.
     output_tokens: u64,
+    /// The service tier it was processed in, where the provider says.
+    tier: Option<String>,
     /// The body rewritten, where the client speaks another dialect.
     body: Option<Bytes>,
 }
@@ -128,12 +133,13 @@ fn chat(site: &Site, target: &Target, bytes: &[u8], told: &Told) -> Result<Read,
         reply.usage.usage = counted.with(Class::Output, output_tokens);
     }
     let body = (!same).then(|| Bytes::from(told.dialect.encode_reply(&reply, &told.options())));
-    Ok(Read { usage, output_tokens, body })
+    let tier = reply.service_tier.as_deref().map(str::to_owned);
+    Ok(Read { usage, output_tokens, tier, body })
 }
 
 fn embeddings(site: &Site, bytes: &[u8]) -> Result<Read, ProviderError> {
     let reply = site.adapter.decode_embeddings(bytes)?;
-    Ok(Read { usage: reply.usage, output_tokens: 0, body: None })
+    Ok(Read { usage: reply.usage, output_tokens: 0, tier: None, body: None })
 }
 
 fn text(block: &Block<'_>, target: &Target) -> u64 {

@@ -22,16 +22,18 @@ pub(super) fn run(global: &Global, output: &mut Output) -> Result<Exit> {
                     ("charged_usd", audited.charged.to_string().as_str().into()),
                     ("owed_usd", audited.owed.to_string().as_str().into()),
                     ("absorbed_usd", audited.absorbed.to_string().as_str().into()),
+                    ("markup_usd", audited.markup.to_string().as_str().into()),
                 ]);
                 output.line(&text.render())?;
             } else {
                 output.line(&format!(
-                    "good: {} rows and {} accounts agree; charged ${}, owed ${}, absorbed ${}; {} calls in flight",
+                    "good: {} rows and {} accounts agree; charged ${}, owed ${}, absorbed ${}, markup ${}; {} calls in flight",
                     audited.entries,
                     audited.accounts,
                     audited.charged,
                     audited.owed,
                     audited.absorbed,
+                    audited.markup,
                     audited.open_holds,
                 ))?;
             }

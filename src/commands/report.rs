@@ -57,6 +57,7 @@ pub(super) fn table(rows: &[ReportRow], by: &[&str], format: Format) -> Table {
         "charged_usd",
         "owed_usd",
         "absorbed_usd",
+        "markup_usd",
     ];
     // A terminal shows the columns that say something; a program always gets them all.
     let cells: Vec<Vec<Cell>> = rows.iter().map(cells).collect();
@@ -97,6 +98,7 @@ fn cells(row: &ReportRow) -> Vec<Cell> {
         charged,
         owed,
         absorbed,
+        markup,
     } = row;
     let counts = [
         requests,
@@ -110,5 +112,5 @@ fn cells(row: &ReportRow) -> Vec<Cell> {
         estimated,
     ];
     let counts = counts.into_iter().map(|count| Cell::Integer(i128::from(*count)));
-    counts.chain([charged, owed, absorbed].map(|money| Cell::Money(*money))).collect()
+    counts.chain([charged, owed, absorbed, markup].map(|money| Cell::Money(*money))).collect()
 }

@@ -2,7 +2,7 @@
 //! account is a child of it.
 
 use jiff::tz::TimeZoneDatabase;
-use tollgate_accounting::{Limit, Window, Zone};
+use tollgate_accounting::{FailedAttempts, Limit, Terms, Window, Zone};
 
 use super::{
     limits,
@@ -13,7 +13,17 @@ use super::{
     snapshot::{Account, AllowedModels, Holds, covers},
 };
 
-const RESERVED: [&str; 6] = ["timezone", "limits", "limit", "holds", "models", "name"];
+const RESERVED: [&str; 9] = [
+    "timezone",
+    "limits",
+    "limit",
+    "holds",
+    "models",
+    "name",
+    "markup",
+    "markup_per_request",
+    "failed_attempts",
+];
 /// A call is checked against every account on its path.
 const DEEPEST: usize = 8;
 
@@ -24,6 +34,7 @@ struct Inherited<'p> {
     timezone: &'p str,
     holds: Holds,
     models: &'p AllowedModels,
+    terms: Terms,
     /// The limits of all parents.
     limits: Vec<Above>,
 }
@@ -45,6 +56,7 @@ pub(super) fn accounts(root: &Section<'_>, names: &Names) -> Vec<Account> {
         timezone: "UTC",
         holds: Holds::Adaptive,
         models: &AllowedModels::All,
+        terms: Terms::default(),
         limits: Vec::new(),
     };
     for (name, field) in root.section("accounts").iter().flat_map(Section::rest) {
@@ -89,6 +101,7 @@ fn account(
         limits: limits.into_iter().map(|(_, limit)| limit).collect(),
         holds: holds.unwrap_or(parent.holds),
         models: models.unwrap_or_else(|| parent.models.clone()),
+        terms: terms(&table, parent.terms),
     };
     let below = inherited(&account, parent);
     let mut children = Vec::new();
@@ -116,8 +129,21 @@ fn inherited<'p>(account: &'p Account, parent: &Inherited<'_>) -> Inherited<'p> 
         timezone: &account.timezone,
         holds: account.holds,
         models: &account.models,
+        terms: account.terms,
         limits: parent.limits.iter().cloned().chain(own).collect(),
     }
+}
+
+/// `markup`, `markup_per_request`, `failed_attempts`: each is the parent's where it is not said.
+fn terms(table: &Section<'_>, parent: Terms) -> Terms {
+    let fee = table.get("markup_per_request").and_then(|field| field.dollars());
+    let fee = fee.unwrap_or(parent.markup.fee());
+    let share = table.get("markup").and_then(|field| field.markup()).unwrap_or(parent.markup);
+    let failed = table.get("failed_attempts").and_then(|field| {
+        let all = [FailedAttempts::Absorb, FailedAttempts::Charge];
+        field.choice(&all.map(|policy| (policy.name(), policy)))
+    });
+    Terms { markup: share.with_fee(fee), failed: failed.unwrap_or(parent.failed) }
 }
 
 /// A mistyped setting that happens to be a table would silently become a child.

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
-use tollgate_accounting::{Limit, PriceCard, Rates, Timestamp};
+use tollgate_accounting::{Limit, PriceCard, Rates, Terms, Timestamp};
 
 use super::{problem::Problem, secret::Secret};
 
@@ -194,6 +194,8 @@ pub struct Account {
     pub holds: Holds,
     /// What may be asked for; never more than the parent's.
     pub models: AllowedModels,
+    /// What its calls cost it on top; its parent's, key by key, unless it says otherwise.
+    pub terms: Terms,
 }
 
 /// How much a call reserves before it is sent.

@@ -180,13 +180,17 @@ fn a_key_without_a_listener_opens_the_usual_one() {
 fn a_child_has_what_its_parent_has_unless_it_says_otherwise() {
     let snapshot = good(
         "[accounts.b]\ntimezone = \"Asia/Tokyo\"\nholds = \"strict\"\nmodels = [\"fast\"]\n\
-         [accounts.b.same]\n[accounts.b.other]\ntimezone = \"UTC\"\nholds = \"adaptive\"",
+         markup = \"10%\"\nmarkup_per_request = \"0.001\"\nfailed_attempts = \"charge\"\n\
+         [accounts.b.same]\n[accounts.b.other]\ntimezone = \"UTC\"\nholds = \"adaptive\"\nmarkup = \"2%\"",
     );
     let account = |path: &str| snapshot.accounts.iter().find(|a| a.path == path).unwrap();
     let (same, other) = (account("b/same"), account("b/other"));
     assert_eq!((same.timezone.as_str(), same.holds), ("Asia/Tokyo", Holds::Strict));
     assert_eq!(same.models, AllowedModels::Only(vec!["fast".to_owned()]));
     assert_eq!((other.timezone.as_str(), other.holds), ("UTC", Holds::Adaptive));
+    assert_eq!(same.terms.markup.to_string(), "10.00% + $0.001");
+    assert_eq!(other.terms.markup.to_string(), "2.00% + $0.001");
+    assert_eq!(other.terms.failed, tollgate_accounting::FailedAttempts::Charge);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
-use tollgate_accounting::UnitPrice;
+use tollgate_accounting::{Markup, Money, UnitPrice};
 use toml::de::DeValue;
 
 use super::{
@@ -89,6 +89,27 @@ impl<'t> Field<'t> {
             Ok(price) => Some(price),
             Err(why) => self.error(&format!("not a price: {why}")),
         }
+    }
+
+    /// An amount of dollars, none or more.
+    pub(super) fn dollars(&self) -> Option<Money> {
+        const EXAMPLE: &str = "write \"0.002\": a decimal in quotes, at most nine places";
+        let DeValue::String(text) = self.value else {
+            return self.error_help("an amount must be a decimal in quotes", EXAMPLE);
+        };
+        match text.strip_prefix('$').unwrap_or(text).parse::<Money>() {
+            Ok(money) if money >= Money::ZERO => Some(money),
+            Ok(_) => self.error("must not be negative"),
+            Err(_) => self.error_help("not an amount of dollars", EXAMPLE),
+        }
+    }
+
+    /// What is charged on top of a price, as a percentage.
+    pub(super) fn markup(&self) -> Option<Markup> {
+        let text = self.text()?;
+        let help =
+            "write \"10%\", or \"-5%\" for a discount: at most two decimals, from -100% to 10000%";
+        Markup::percent(text).map_or_else(|| self.error_help("not a markup", help), Some)
     }
 
     /// A secret, by the name of where it is kept.

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tollgate_accounting::{AccountSpec, ConfigureError, Limit, Timestamp};
+use tollgate_accounting::{AccountSpec, ConfigureError, Limit, Terms, Timestamp};
 
 use crate::clock;
 use crate::ledger::{KeyRow, Ledger, Reader, Refused, StoreError};
@@ -24,6 +24,8 @@ pub struct Account {
     pub holds: Holds,
     /// What it may ask for.
     pub models: Allowed,
+    /// On what terms its calls are charged.
+    pub terms: Terms,
 }
 
 /// Why an operator's change was refused. Nothing was changed.
@@ -216,6 +218,7 @@ impl Control {
                 charged_path: charged_path.into(),
                 holds: account.holds,
                 models: account.models.clone(),
+                terms: account.terms,
                 expires_at: row.expires_at,
             };
             Some((credential, caller))

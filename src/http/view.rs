@@ -74,6 +74,7 @@ fn attempt(reader: &Reader, entry: &Entry) -> Result<Value, StoreError> {
         "model": &*entry.model,
         "outcome": entry.outcome.name(),
         "status": entry.status,
+        "tier": entry.tier.as_deref(),
         "error": entry.error.as_deref(),
         "usage": usage,
         "input_provenance": entry.input_provenance.map(|p| p.name()),
@@ -228,6 +229,7 @@ pub fn report_row(row: &ReportRow, by: &[&str]) -> Value {
         charged,
         owed,
         absorbed,
+        markup,
     } = row;
     let counts = [
         ("requests", requests),
@@ -241,7 +243,12 @@ pub fn report_row(row: &ReportRow, by: &[&str]) -> Value {
         ("estimated", estimated),
     ];
     out.extend(counts.map(|(name, count)| (name.to_owned(), Value::from(*count))));
-    let money = [("charged_usd", charged), ("owed_usd", owed), ("absorbed_usd", absorbed)];
+    let money = [
+        ("charged_usd", charged),
+        ("owed_usd", owed),
+        ("absorbed_usd", absorbed),
+        ("markup_usd", markup),
+    ];
     out.extend(money.map(|(name, money)| (name.to_owned(), Value::from(money.to_string()))));
     Value::Object(out)
 }

@@ -26,8 +26,10 @@ pub struct Audited {
     pub charged: Money,
     /// Sum over all providers.
     pub owed: Money,
-    /// The named difference: owed, but charged to no tenant.
+    /// A named difference: owed, but charged to no tenant.
     pub absorbed: Money,
+    /// The other: charged beyond what is owed.
+    pub markup: Money,
 }
 
 /// The first thing that does not agree.
@@ -122,6 +124,7 @@ pub fn audit(
         charged: Money::from_nanos(fold.sums[0]),
         owed: Money::from_nanos(fold.sums[1]),
         absorbed: Money::from_nanos(fold.sums[2]),
+        markup: Money::from_nanos(fold.sums[3]),
     }))
 }
 
@@ -130,8 +133,8 @@ struct Fold {
     entries: u64,
     chain: Option<[u8; 32]>,
     scratch: Vec<u8>,
-    /// Charged, owed, absorbed.
-    sums: [i64; 3],
+    /// Charged, owed, absorbed, markup.
+    sums: [i64; 4],
     accounts: HashMap<String, Totals>,
 }
 
@@ -155,7 +158,8 @@ impl Fold {
         if legs != i128::from(entry.charged.nanos()) {
             return Err(Discrepancy::Legs(seq));
         }
-        for (sum, add) in self.sums.iter_mut().zip([entry.charged, entry.owed, entry.absorbed]) {
+        let legs = [entry.charged, entry.owed, entry.absorbed, entry.markup];
+        for (sum, add) in self.sums.iter_mut().zip(legs) {
             *sum = sum.checked_add(add.nanos()).ok_or(Discrepancy::Overflow(seq))?;
         }
         let keyed = format!("{}/{}", entry.account, entry.key);

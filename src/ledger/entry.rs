@@ -160,6 +160,8 @@ pub struct Entry {
     pub posted_input: u64,
     /// Output tokens posted against the tenant's limits.
     pub posted_output: u64,
+    /// The service tier the provider says it was processed in.
+    pub tier: Option<Arc<str>>,
     /// Version of the price card.
     pub card: Arc<str>,
     /// What the tenant pays.
@@ -186,7 +188,7 @@ pub(super) const COLUMNS: &str = "id, attempt, kind, at, received_at, account, k
     input, cache_read, cache_write, cache_write_long, audio_input, image_input, output, reasoning, \
     audio_output, image_output, web_search, input_provenance, output_provenance, counted_input, \
     delivered_output, posted_input, posted_output, card, charged, owed, markup, absorbed, saved, \
-    held, first_byte_us, total_us";
+    held, first_byte_us, total_us, tier";
 
 /// The chain's start: the hash before the first row.
 pub(super) const GENESIS: [u8; 32] = [0; 32];
@@ -197,6 +199,8 @@ trait Sink {
     fn integer(&mut self, value: Option<i64>) -> Result<(), Self::Error>;
     fn text(&mut self, value: Option<&str>) -> Result<(), Self::Error>;
     fn blob(&mut self, value: &[u8]) -> Result<(), Self::Error>;
+    /// A value of a column that older rows did not have.
+    fn later(&mut self, name: &'static str, value: Option<&str>) -> Result<(), Self::Error>;
 }
 
 impl Entry {
@@ -252,6 +256,7 @@ impl Entry {
             delivered_output,
             posted_input,
             posted_output,
+            tier,
             card,
             charged,
             owed,
@@ -294,13 +299,14 @@ impl Entry {
             to.integer(Some(money.nanos()))?;
         }
         to.integer(*first_byte_us)?;
-        to.integer(Some(*total_us))
+        to.integer(Some(*total_us))?;
+        to.later("tier", tier.as_deref())
     }
 
     /// Reads a row selected as `COLUMNS`, starting at column `from`.
     pub(super) fn read(row: &Row<'_>, from: usize) -> rusqlite::Result<Entry> {
         let mut c = Cursor { row, next: from };
-        Ok(Entry {
+        let entry = Entry {
             id: CallId(u128::from_be_bytes(c.value()?)),
             attempt: c.value()?,
             kind: c.named(Kind::from_name)?,
@@ -326,6 +332,7 @@ impl Entry {
             delivered_output: c.tokens()?,
             posted_input: c.tokens()?,
             posted_output: c.tokens()?,
+            tier: None,
             card: c.value::<String>()?.into(),
             charged: c.money()?,
             owed: c.money()?,
@@ -335,7 +342,9 @@ impl Entry {
             held: c.money()?,
             first_byte_us: c.value()?,
             total_us: c.value()?,
-        })
+        };
+        let tier = c.value::<Option<String>>()?.map(Into::into);
+        Ok(Entry { tier, ..entry })
     }
 }
 
@@ -369,6 +378,9 @@ impl Sink for Binder<'_, '_> {
     fn blob(&mut self, value: &[u8]) -> rusqlite::Result<()> {
         self.put(value)
     }
+    fn later(&mut self, _: &'static str, value: Option<&str>) -> rusqlite::Result<()> {
+        self.put(value)
+    }
 }
 
 struct Chain<'a>(&'a mut Vec<u8>);
@@ -399,6 +411,14 @@ impl Sink for Chain<'_> {
     }
     fn blob(&mut self, value: &[u8]) -> Result<(), Self::Error> {
         self.tagged(b'b', value);
+        Ok(())
+    }
+    /// With its name, and only where there is a value: rows from before the column keep their hash.
+    fn later(&mut self, name: &'static str, value: Option<&str>) -> Result<(), Self::Error> {
+        if let Some(value) = value {
+            self.tagged(b'c', name.as_bytes());
+            self.text(Some(value))?;
+        }
         Ok(())
     }
 }

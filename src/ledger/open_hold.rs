@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use tollgate_accounting::{Amounts, Money, PriceCard, Provenance, Rounding, Timestamp};
 
 use super::entry::{CallId, Counted, Outcome};
-use super::settlement::{Attempt, CallFacts, Posting, Reach};
+use super::settlement::{self, Attempt, CallFacts, Posting, Reach};
 use super::{Ledger, Refused};
 use crate::clock;
 
@@ -75,10 +75,20 @@ impl OpenHold {
         Durable { ledger: self.ledger.clone(), seq: self.seq }
     }
 
-    /// Starts another attempt; the one before it was given up.
-    pub fn begin(&self, attempt: Attempt) {
+    /// Starts another attempt; the one before it was given up. Where the account pays for what that one
+    /// may have cost, the hold is extended by it first.
+    pub fn begin(&self, attempt: Attempt) -> Result<(), Stop> {
+        let (id, more) = {
+            let mut meter = lock(&self.meter);
+            let (id, terms) = (meter.facts.id, meter.facts.terms);
+            (id, meter.current().and_then(|failed| settlement::failed(terms, failed)))
+        };
+        if let Some(more) = more {
+            self.ledger.extend(&self.meter, id, more)?;
+        }
         lock(&self.meter).attempts.push(attempt);
         self.ledger.journal(&self.meter);
+        Ok(())
     }
 
     /// Notes that bytes of the request may now reach the provider.
@@ -107,6 +117,11 @@ impl OpenHold {
             a.ended = Some(ended);
             a.error = Some(why.into());
         });
+    }
+
+    /// Notes in which service tier the provider says the present attempt is processed.
+    pub fn processed_in(&self, tier: &str) {
+        self.on_attempt(|attempt| attempt.processed_in(tier));
     }
 
     /// Changes what was seen of the present attempt.
@@ -140,9 +155,11 @@ impl OpenHold {
             if meter.closed {
                 return Err(Stop::Closed);
             }
+            let markup = meter.facts.terms.markup;
             let Some(attempt) = meter.current() else { return Err(Stop::Closed) };
             let input = attempt.input.tokens;
             let cost = output_cost(&attempt.card, input, output_tokens)
+                .and_then(|cost| markup.price(cost, Rounding::Up).ok())
                 .ok_or(Stop::Refused(Refused::Uncountable))?;
             (meter.facts.id, cost)
         };
@@ -177,7 +194,7 @@ impl Drop for OpenHold {
 /// What a settled call came to, for the reply's headers and its usage block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settled {
-    /// What the tenant pays.
+    /// What the tenant pays, failed attempts included where it pays for those.
     pub charged: Money,
     /// Input tokens posted.
     pub input: Counted,
@@ -193,7 +210,7 @@ impl Settled {
             provenance: provenance.unwrap_or(Provenance::Estimated),
         };
         Settled {
-            charged: last.charged,
+            charged: posting.used.cost,
             input: counted(last.posted_input, last.input_provenance),
             output: counted(last.posted_output, last.output_provenance),
         }

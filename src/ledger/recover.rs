@@ -8,8 +8,8 @@ use std::thread::JoinHandle;
 
 use rusqlite::{Connection, Row};
 use tollgate_accounting::{
-    AccountSpec, Amounts, Balance, Book, ConfigureError, Facets, HoldId, Money, Provenance,
-    RestoredHold, Timestamp,
+    AccountSpec, Amounts, Balance, Book, ConfigureError, Facets, FailedAttempts, HoldId, Markup,
+    Money, Provenance, RestoredHold, Terms, Timestamp,
 };
 
 use super::checkpoint::Checkpoints;
@@ -177,7 +177,8 @@ fn holds(connection: &Connection) -> Result<Vec<Found>, OpenError> {
         .prepare(
             "SELECT seq, id, at, deadline, charged_account, account, key, endpoint, asked_model,
                  tags, stream, provider, model, card, input, input_provenance, held_requests,
-                 held_input, held_output, held_cost, attempt, output_seen
+                 held_input, held_output, held_cost, attempt, output_seen, markup_share, markup_fee,
+                 failed_attempts
              FROM holds ORDER BY seq",
         )
         .map_err(StoreError::from)?;
@@ -213,6 +214,7 @@ fn read(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Result<Found
         prompt: None,
         tags: row.get::<_, Option<String>>(9)?.map(Into::into),
         stream: row.get(10)?,
+        terms: terms(row)?,
     };
     let held = Amounts {
         requests: row.get(16)?,
@@ -223,6 +225,16 @@ fn read(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Result<Found
     let deadline = Timestamp::from_micros(row.get(3)?);
     let meter = Meter::new(row.get(0)?, facts, deadline, held, attempt);
     Ok(Ok(Found { meter, charged: row.get(4)?, taken_at }))
+}
+
+/// On what terms it was admitted. No ledger writes a share or a policy that there is none of.
+fn terms(row: &Row<'_>) -> rusqlite::Result<Terms> {
+    let share = Markup::basis_points(row.get(22)?).unwrap_or_default();
+    let policy: String = row.get(24)?;
+    Ok(Terms {
+        markup: share.with_fee(Money::from_nanos(row.get(23)?)),
+        failed: FailedAttempts::from_name(&policy).unwrap_or_default(),
+    })
 }
 
 fn balances(connection: &Connection) -> rusqlite::Result<Vec<Balance>> {

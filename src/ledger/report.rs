@@ -135,6 +135,8 @@ pub struct ReportRow {
     pub owed: Money,
     /// Owed, but paid by no tenant.
     pub absorbed: Money,
+    /// Paid by tenants beyond what is owed: charged = owed - absorbed + markup.
+    pub markup: Money,
 }
 
 /// Sums are taken over rows that carry a tenant's charge; an attempt given up has only money owed.
@@ -148,7 +150,8 @@ const SUMS: &str = "
     coalesce(sum(iif(posted_output > 0, reasoning, 0)), 0),
     coalesce(sum(kind <> 'attempt' AND
         (input_provenance = 'estimated' OR output_provenance = 'estimated')), 0),
-    coalesce(sum(charged), 0), coalesce(sum(owed), 0), coalesce(sum(absorbed), 0)";
+    coalesce(sum(charged), 0), coalesce(sum(owed), 0), coalesce(sum(absorbed), 0),
+    coalesce(sum(markup), 0)";
 
 impl Reader {
     /// A reader of the ledger at `path`, which must exist.
@@ -280,6 +283,7 @@ impl ReportRow {
             charged: money(9)?,
             owed: money(10)?,
             absorbed: money(11)?,
+            markup: money(12)?,
         })
     }
 }

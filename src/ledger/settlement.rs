@@ -6,7 +6,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use tollgate_accounting::{
-    Amounts, Class, Money, PriceCard, Provenance, Rounding, Timestamp, Usage,
+    Amounts, Charge, Class, FailedAttempts, Money, Overflow, PriceCard, PriceError, Provenance,
+    Rounding, ServiceTier, Terms, Timestamp, Usage,
 };
 
 use super::entry::{CallId, Counted, Entry, Kind, Outcome};
@@ -14,6 +15,9 @@ use super::entry::{CallId, Counted, Entry, Kind, Outcome};
 /// Counts beyond this are not believed: a provider that reports them is broken, and our own count is
 /// taken instead. (The largest context windows are near 10^7 tokens.)
 const PLAUSIBLE_TOKENS: u64 = 1_000_000_000_000;
+
+/// The most of an unknown tier's name that a row keeps.
+const LONGEST_TIER: usize = 32;
 
 /// Who calls, for what: the same on every row of the call.
 #[derive(Clone, Debug)]
@@ -36,6 +40,8 @@ pub struct CallFacts {
     pub tags: Option<Arc<str>>,
     /// Whether a stream was asked for.
     pub stream: bool,
+    /// On what terms the account is charged.
+    pub terms: Terms,
 }
 
 /// How far an attempt got, which decides what can have been billed.
@@ -58,7 +64,10 @@ pub struct Attempt {
     pub provider: Arc<str>,
     /// The provider's model.
     pub model: Arc<str>,
-    /// The price in force when the call came in.
+    /// The service tier the provider says it was processed in.
+    pub tier: Option<Arc<str>>,
+    /// The price in force when the call came in; the dearest that may apply until the provider says
+    /// which tier it was processed in.
     pub card: Arc<PriceCard>,
     /// Our count of the input.
     pub input: Counted,
@@ -94,6 +103,7 @@ impl Attempt {
         Attempt {
             provider,
             model,
+            tier: None,
             card,
             input,
             reach: Reach::Planned,
@@ -106,6 +116,15 @@ impl Attempt {
             first_byte_at: None,
             ended: None,
         }
+    }
+
+    /// Takes the provider's word for the service tier.
+    pub(super) fn processed_in(&mut self, name: &str) {
+        self.tier = Some(match ServiceTier::reported(name) {
+            Some(tier) => tier.name().into(),
+            // A tier of which nothing is known: the row has its name, as far as that is one.
+            None => name.chars().take(LONGEST_TIER).collect::<String>().to_lowercase().into(),
+        });
     }
 }
 
@@ -120,8 +139,8 @@ pub(super) struct Posting {
 
 /// Settles a call: one row an attempt; the last one decides the call and carries the charge.
 ///
-/// An earlier attempt that may have been billed but gave the client nothing is owed, and absorbed by
-/// the operator, never charged. `held` is what the call held when it ended.
+/// An attempt that may have been billed but gave the client nothing is owed, and by the account's terms
+/// absorbed by the operator or charged, never both. `held` is what the call held when it ended.
 pub(super) fn post(
     facts: &CallFacts,
     attempts: &[Attempt],
@@ -132,18 +151,31 @@ pub(super) fn post(
 ) -> Posting {
     let mut entries = Vec::with_capacity(attempts.len());
     let mut used = Amounts { requests: 0, input_tokens: 0, output_tokens: 0, cost: Money::ZERO };
+    let markup = facts.terms.markup;
     let reached = attempts.iter().any(|a| a.reach > Reach::Planned);
     for (index, attempt) in attempts.iter().enumerate() {
         let last = index + 1 == attempts.len();
         let ended = if last { outcome } else { attempt.ended.unwrap_or(Outcome::Failed) };
         let generated = Generated::of(attempt, ended);
-        let owed = cost(attempt, &generated.usage, held);
-        let pays = last && tenant_pays(attempt, ended);
-        let (charged, posted) = if pays {
+        let (charge, posted) = if last && tenant_pays(attempt, ended) {
             let usage = charged_usage(attempt, &generated, ended);
-            (if usage == generated.usage { owed } else { cost(attempt, &usage, held) }, usage)
+            (
+                bill(attempt, &generated, &usage, held, |owed| {
+                    markup.price_call(owed, Rounding::HalfEven)
+                }),
+                usage,
+            )
+        } else if facts.terms.failed == FailedAttempts::Charge {
+            let usage = generated.usage;
+            (
+                bill(attempt, &generated, &usage, held, |owed| {
+                    markup.price(owed, Rounding::HalfEven)
+                }),
+                usage,
+            )
         } else {
-            (Money::ZERO, Usage::new())
+            let owed = cost(attempt, &generated.usage).unwrap_or(held.cost);
+            (Charge::absorbed_attempt(owed), Usage::new())
         };
         let entry = Entry {
             id: facts.id,
@@ -171,25 +203,22 @@ pub(super) fn post(
             delivered_output: attempt.output_delivered,
             posted_input: posted.input_total().unwrap_or(0),
             posted_output: posted.output_total().unwrap_or(0),
+            tier: attempt.tier.clone(),
             card: attempt.card.version.as_str().into(),
-            charged,
-            owed,
-            markup: Money::ZERO,
-            // Both are non-negative and far from the ends of i64, so the difference always fits.
-            absorbed: owed.checked_sub(charged).unwrap_or(Money::ZERO),
-            saved: Money::ZERO,
+            charged: charge.charged(),
+            owed: charge.owed(),
+            markup: charge.markup(),
+            absorbed: charge.absorbed(),
+            saved: charge.saved(),
             held: if last { held.cost } else { Money::ZERO },
             first_byte_us: attempt.first_byte_at.map(|t| t.micros() - facts.received_at.micros()),
             total_us: now.micros() - facts.received_at.micros(),
         };
-        if last {
-            used = Amounts {
-                requests: entry.requests,
-                input_tokens: entry.posted_input,
-                output_tokens: entry.posted_output,
-                cost: charged,
-            };
-        }
+        used.requests += entry.requests;
+        used.input_tokens = used.input_tokens.saturating_add(entry.posted_input);
+        used.output_tokens = used.output_tokens.saturating_add(entry.posted_output);
+        // Each charge is far from the ends of i64, and there are a handful.
+        used.cost = used.cost.checked_add(entry.charged).unwrap_or(used.cost);
         entries.push(entry);
     }
     Posting { entries, used }
@@ -301,13 +330,49 @@ fn charged_usage(attempt: &Attempt, generated: &Generated, ended: Outcome) -> Us
     }
 }
 
-/// The card's cost; where it cannot be computed (the sum overflows, a class without a price appears)
-/// what was held is taken, so the failure is never free.
-fn cost(attempt: &Attempt, usage: &Usage, held: &Amounts) -> Money {
+/// The legs of an attempt that the tenant pays for, at `price` of the cost of what it is charged for.
+/// What was generated beyond that is absorbed.
+///
+/// Where a cost cannot be computed (the sum overflows, a class without a price appears) what was held is
+/// taken, which holds the markup already, so the failure is never free.
+fn bill(
+    attempt: &Attempt,
+    generated: &Generated,
+    charged: &Usage,
+    held: &Amounts,
+    price: impl Fn(Money) -> Result<Money, Overflow>,
+) -> Charge {
+    let all = |owed| Charge::priced(owed, held.cost).unwrap_or(Charge::ZERO);
+    let Ok(owed) = cost(attempt, &generated.usage) else { return all(held.cost) };
+    let Ok(base) = cost(attempt, charged) else { return all(owed) };
+    let legs = |charged: Money| {
+        Charge::priced(base, charged)?.plus(&Charge::absorbed_attempt(owed.checked_sub(base)?))
+    };
+    price(base).and_then(legs).or_else(|Overflow| legs(base)).unwrap_or_else(|Overflow| all(owed))
+}
+
+/// The card's cost of a usage; nothing costs nothing.
+fn cost(attempt: &Attempt, usage: &Usage) -> Result<Money, PriceError> {
     if usage.is_empty() {
-        return Money::ZERO;
+        return Ok(Money::ZERO);
     }
-    attempt.card.cost(usage, Rounding::HalfEven).unwrap_or(held.cost)
+    attempt.card.cost(usage, Rounding::HalfEven)
+}
+
+/// What a failed attempt adds to its call, where the account pays for such: held before the next one.
+pub(super) fn failed(terms: Terms, attempt: &Attempt) -> Option<Amounts> {
+    let usage = Generated::of(attempt, attempt.ended.unwrap_or(Outcome::Failed)).usage;
+    if terms.failed == FailedAttempts::Absorb || usage.is_empty() {
+        return None;
+    }
+    // Without a cost it will be settled at what was held, which is held.
+    let cost = cost(attempt, &usage).ok()?;
+    Some(Amounts {
+        requests: 0,
+        input_tokens: usage.input_total().unwrap_or(0),
+        output_tokens: 0,
+        cost: terms.markup.price(cost, Rounding::Up).ok()?,
+    })
 }
 
 #[cfg(test)]

@@ -332,9 +332,10 @@ fn insert_hold(transaction: &Transaction<'_>, seq: u64, row: &HoldRow) -> rusqli
         .prepare_cached(
             "INSERT INTO holds (seq, id, at, deadline, charged_account, account, key, endpoint,
                  asked_model, tags, stream, provider, model, card, input, input_provenance,
-                 held_requests, held_input, held_output, held_cost, attempt, output_seen)
+                 held_requests, held_input, held_output, held_cost, attempt, output_seen,
+                 markup_share, markup_fee, failed_attempts)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
-                 ?17, ?18, ?19, ?20, 1, 0)",
+                 ?17, ?18, ?19, ?20, 1, 0, ?21, ?22, ?23)",
         )?
         .execute(params![
             seq,
@@ -357,6 +358,9 @@ fn insert_hold(transaction: &Transaction<'_>, seq: u64, row: &HoldRow) -> rusqli
             held.input_tokens,
             held.output_tokens,
             held.cost.nanos(),
+            facts.terms.markup.share(),
+            facts.terms.markup.fee().nanos(),
+            facts.terms.failed.name(),
         ])?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tollgate_accounting::{AccountId, Timestamp};
+use tollgate_accounting::{AccountId, Terms, Timestamp};
 
 pub use credential::{Credential, KeyId, Pepper, mint, well_formed};
 
@@ -67,6 +67,8 @@ pub struct Caller {
     pub holds: Holds,
     /// What it may ask for.
     pub models: Allowed,
+    /// On what terms its calls are charged.
+    pub terms: Terms,
     /// From when it is refused.
     pub expires_at: Option<Timestamp>,
 }
@@ -155,6 +157,7 @@ mod tests {
             charged_path: "acme".into(),
             holds: Holds::Adaptive,
             models: Allowed::All,
+            terms: Terms::default(),
             expires_at: expires_at.map(Timestamp::from_micros),
         }
     }

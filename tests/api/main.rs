@@ -16,6 +16,7 @@ mod forwarding;
 mod holds;
 mod input;
 mod limits;
+mod markup;
 mod messages;
 mod odd_usage;
 mod quote;

@@ -25,6 +25,10 @@ pub(crate) struct Entry {
     pub(crate) output_provenance: String,
     pub(crate) charged: i64,
     pub(crate) owed: i64,
+    pub(crate) markup: i64,
+    pub(crate) absorbed: i64,
+    /// Empty where the provider did not say.
+    pub(crate) tier: String,
 }
 
 impl Entry {
@@ -54,7 +58,8 @@ pub(crate) fn entries(gateway: &Gateway) -> Vec<Entry> {
     let mut query = ledger
         .prepare(
             "SELECT lower(hex(id)), kind, account, outcome, tags, requests, input, cache_read, \
-             output, reasoning, output_provenance, charged, owed FROM entries ORDER BY seq",
+             output, reasoning, output_provenance, charged, owed, markup, absorbed, tier \
+             FROM entries ORDER BY seq",
         )
         .unwrap();
     let rows = query.query_map([], entry).unwrap();
@@ -104,5 +109,8 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         output_provenance: text(10)?,
         charged: number(11)?,
         owed: number(12)?,
+        markup: number(13)?,
+        absorbed: number(14)?,
+        tier: text(15)?,
     })
 }

@@ -173,7 +173,7 @@ proptest! {
         let mut sum = Charge::ZERO;
         for (owed, points, kind) in entries {
             let owed = Money::from_nanos(owed);
-            let price = Markup::basis_points(points).unwrap().price(owed).unwrap();
+            let price = Markup::basis_points(points).unwrap().price(owed, Rounding::HalfEven).unwrap();
             let entry = match kind {
                 0 => Charge::priced(owed, price).unwrap(),
                 1 => Charge::absorbed_attempt(owed),

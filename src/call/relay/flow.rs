@@ -137,6 +137,9 @@ impl Flow {
             };
             let mut grown = false;
             for event in &frame.events {
+                if let Event::Start { service_tier: Some(tier), .. } = event {
+                    self.hold.processed_in(tier);
+                }
                 grown |= self.tally.event(event);
             }
             let error = frame.events.iter().find_map(|event| match event {

@@ -33,6 +33,7 @@ fn facts() -> CallFacts {
         prompt: None,
         tags: None,
         stream: true,
+        terms: Terms::default(),
     }
 }
 

@@ -156,6 +156,11 @@ impl Reply {
         Reply::stream(payloads.iter().map(send).collect())
     }
 
+    /// The request is taken, and the connection closed without an answer.
+    pub(crate) fn none() -> Self {
+        Reply { cut: Some(Cut::Fin(0)), ..Reply::whole(200, "{}") }
+    }
+
     pub(crate) fn with_header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
