@@ -9,6 +9,7 @@ pub mod call;
 pub mod control;
 // FLOOR 2
 pub mod ledger;
+pub mod prompts;
 pub mod routing;
 pub mod tenants;
 pub mod upstream;

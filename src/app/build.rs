@@ -13,6 +13,7 @@ use tollgate_tokenizer::family;
 use crate::call::{Counting, OnClientGone, Runtime, Site};
 use crate::config::{self, AllowedModels, Snapshot};
 use crate::control::Account;
+use crate::prompts::File;
 use crate::routing::{Health, Order, Route, Routes, Target};
 use crate::tenants::{Allowed, Holds};
 use crate::upstream::{BadEndpoint, Endpoint, Patience};
@@ -65,6 +66,11 @@ pub(super) fn accounts(snapshot: &Snapshot) -> Vec<Account> {
         terms: account.terms,
     };
     snapshot.accounts.iter().map(account).collect()
+}
+
+/// The configuration's templates.
+pub(super) fn templates(snapshot: &Snapshot) -> &[File] {
+    snapshot.prompts.as_ref().map_or(&[], |prompts| &prompts.files)
 }
 
 /// Everything that calls look up, worked out once.

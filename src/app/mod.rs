@@ -19,9 +19,10 @@ pub use preview::{Preview, runtime};
 
 use crate::call::{Counting, Drains, Queues, Services, Sizes, Worker};
 use crate::config::{self, Snapshot};
-use crate::control::{Control, ControlError};
+use crate::control::{Control, ControlError, PromptError, Publisher};
 use crate::http::{Admin, AdminKey, Front};
 use crate::ledger::{Durability, Ledger, OpenError, Opened, Reader, Specs, StoreError};
+use crate::prompts::Shelf;
 use crate::tenants::Directory;
 use crate::upstream::{Demo, Upstream};
 use crate::{clock, telemetry};
@@ -52,6 +53,9 @@ pub enum StartError {
     /// Accounts and keys.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// Prompt templates.
+    #[error(transparent)]
+    Prompts(#[from] PromptError),
     /// The key of the digests of keys.
     #[error(transparent)]
     Pepper(#[from] PepperError),
@@ -81,6 +85,7 @@ pub type Source = Arc<dyn Fn() -> Result<Snapshot, String> + Send + Sync>;
 pub struct Gateway {
     services: Arc<Services>,
     control: Arc<Control>,
+    publisher: Arc<Publisher>,
     reader: Arc<Reader>,
     opened: Opened,
     metrics: PrometheusHandle,
@@ -118,10 +123,15 @@ impl Gateway {
         let ledger = opened.ledger.clone();
         let control = Arc::new(Control::new(ledger.clone(), directory.clone(), reader.clone()));
         control.set_accounts(accounts)?;
+        let prompts = Arc::new(Shelf::default());
+        let publisher = Publisher::new(opened.ledger.clone(), reader.clone(), prompts.clone());
+        let publisher = Arc::new(publisher);
+        publisher.load(build::templates(&snapshot))?;
         let services = Arc::new(Services {
             ledger,
             directory,
             runtime: ArcSwap::from_pointee(runtime),
+            prompts,
             sizes,
             queues: Queues::default(),
             drains: Drains::new(),
@@ -131,17 +141,23 @@ impl Gateway {
             source,
             services: services.clone(),
             control: control.clone(),
+            publisher: publisher.clone(),
             healths,
             counting,
             accepted: ArcSwap::new(snapshot),
         });
         let demo = Arc::new(Demo::default());
-        Ok(Gateway { services, control, reader, opened, metrics, reload, demo })
+        Ok(Gateway { services, control, publisher, reader, opened, metrics, reload, demo })
     }
 
     /// Accounts, keys and limits.
     pub fn control(&self) -> &Control {
         &self.control
+    }
+
+    /// Prompt templates.
+    pub fn publisher(&self) -> &Publisher {
+        &self.publisher
     }
 
     /// Serves until it is told to stop; `ready` is told the addresses once calls are taken.
@@ -153,7 +169,7 @@ impl Gateway {
         shutdown: CancellationToken,
         ready: impl FnOnce(&Control, SocketAddr, Option<SocketAddr>),
     ) -> Result<(), StartError> {
-        let Gateway { services, control, reader, opened, metrics, reload, demo } = self;
+        let Gateway { services, control, publisher, reader, opened, metrics, reload, demo } = self;
         let snapshot = reload.accepted.load_full();
         let workers = snapshot.server.workers.unwrap_or_else(cores).max(1);
         let front = |_| Front {
@@ -172,6 +188,7 @@ impl Gateway {
                 let again = reload.clone();
                 let admin = Admin {
                     control: control.clone(),
+                    publisher,
                     ledger: services.ledger.clone(),
                     reader,
                     key,
@@ -227,6 +244,7 @@ struct Reload {
     source: Source,
     services: Arc<Services>,
     control: Arc<Control>,
+    publisher: Arc<Publisher>,
     healths: Healths,
     counting: Arc<Counting>,
     /// The configuration that was last accepted.
@@ -240,6 +258,7 @@ impl Reload {
         let runtime = runtime.map_err(|error| error.to_string())?;
         // Accounts can still be refused; names and prices are swapped only after that.
         self.control.set_accounts(build::accounts(&snapshot)).map_err(|e| e.to_string())?;
+        self.publisher.load(build::templates(&snapshot)).map_err(|e| e.to_string())?;
         self.services.runtime.store(Arc::new(runtime));
         self.accepted.store(snapshot);
         tracing::info!("the configuration was reloaded");

@@ -203,12 +203,17 @@ fn hold(ledger: &Ledger, asking: &Ask<'_, '_>, output_tokens: u64) -> Result<Ope
     let ask = ask(operation, plan, caller.terms.markup, output_tokens)?;
     let now = clock::now();
     let model: Arc<str> = operation.model().into();
+    let prompt = inbound.prompt.as_ref();
     let deadline = inbound.deadline.map_or(i64::MAX, Timestamp::micros);
     let longest = now.saturating_plus(LONGEST_CALL_MICROS).micros();
     ledger.hold(Admission {
         charged: caller.charged,
         charged_path: &caller.charged_path,
-        facets: Facets { model: &model.clone(), endpoint: operation.endpoint(), prompt: None },
+        facets: Facets {
+            model: &model.clone(),
+            endpoint: operation.endpoint(),
+            prompt: prompt.map(|prompt| &*prompt.name),
+        },
         ask,
         deadline: Timestamp::from_micros(deadline.min(longest)),
         first: first.attempt(),
@@ -220,7 +225,7 @@ fn hold(ledger: &Ledger, asking: &Ask<'_, '_>, output_tokens: u64) -> Result<Ope
             key: caller.key.clone(),
             endpoint: operation.endpoint().into(),
             asked_model: model,
-            prompt: None,
+            prompt: prompt.map(|prompt| prompt.tag.clone()),
             tags: inbound.tags.clone(),
             stream: operation.stream(),
             terms: caller.terms,

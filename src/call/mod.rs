@@ -45,8 +45,21 @@ pub struct Inbound {
     pub deadline: Option<Timestamp>,
     /// The client's idempotency key.
     pub key: Option<Arc<str>>,
+    /// The template that the request was rendered from.
+    pub prompt: Option<Prompted>,
     /// Headers that belong to the dialect, for a provider that speaks the same one.
     pub dialect_headers: Vec<(&'static str, String)>,
+}
+
+/// A call whose request was rendered from a template.
+#[derive(Clone, Debug)]
+pub struct Prompted {
+    /// The template's name, as limits ask for it.
+    pub name: Arc<str>,
+    /// `name@version`, as the row has it.
+    pub tag: Arc<str>,
+    /// The dialect that the client reads, whichever one the template was rendered to.
+    pub dialect: tollgate_providers::Dialect,
 }
 
 /// What `serve` has for the client.
@@ -173,7 +186,7 @@ impl Told {
             estimate: to.estimate,
             counting,
             account: caller.account.clone(),
-            dialect: operation.dialect(),
+            dialect: inbound.prompt.as_ref().map_or(operation.dialect(), |p| p.dialect),
             chat,
             id: inbound.id.to_string(),
             model: operation.model().to_owned(),

@@ -14,6 +14,7 @@ use super::counting::Counting;
 use super::queue::Queues;
 use super::sizes::Sizes;
 use crate::ledger::Ledger;
+use crate::prompts::Shelf;
 use crate::routing::Routes;
 use crate::tenants::Directory;
 use crate::upstream::{Endpoint, Upstream};
@@ -26,6 +27,8 @@ pub struct Services {
     pub directory: Arc<Directory>,
     /// What the configuration says now.
     pub runtime: ArcSwap<Runtime>,
+    /// Prompt templates.
+    pub prompts: Arc<Shelf>,
     /// What replies have come to.
     pub sizes: Sizes,
     /// Calls that wait their turn at soft limits.

@@ -13,8 +13,9 @@ mod when;
 
 pub use args::{
     AuditArgs, By, Cli, Color, Command, CountArgs, DemoArgs, Format, Global, KeyCommand,
-    KeyCreateArgs, KeyListArgs, KeyRevokeArgs, ModelsArgs, PricesArgs, QuoteArgs, Refused,
-    ReportArgs, RequestCommand, RequestShowArgs,
+    KeyCreateArgs, KeyListArgs, KeyRevokeArgs, ModelsArgs, PricesArgs, PromptCommand,
+    PromptDiffArgs, PromptPublishArgs, PromptRunArgs, PromptShowArgs, PromptTestArgs, QuoteArgs,
+    Refused, ReportArgs, RequestCommand, RequestShowArgs,
 };
 pub use json::Json;
 pub use output::Output;

@@ -35,6 +35,9 @@ route = "ordered"
 targets = [{ provider = "demo", model = "small" }]
 max_output_tokens = 512
 
+[prompts]
+dir = "prompts"                # templates: each is an endpoint, and a model called prompt/NAME
+
 [accounts.acme]
 name = "Acme"
 timezone = "Europe/Berlin"
@@ -48,6 +51,13 @@ name = "Globex"
 limits = ["$0.0001 per day"]   # so small that the demo can show a refusal
 holds = "strict"               # hold the most a call can cost, rather than what it likely does
 "#;
+
+/// The templates that the demo serves.
+const PROMPTS: [(&str, &str); 3] = [
+    ("summarize.md", include_str!("../../prompts/summarize.md")),
+    ("classify-ticket.md", include_str!("../../prompts/classify-ticket.md")),
+    ("reply.md", include_str!("../../prompts/reply.md")),
+];
 
 /// What a temporary folder is cleaned up by.
 struct Folder {
@@ -77,6 +87,13 @@ pub(super) fn run(args: &DemoArgs, output: &mut Output) -> Result<Exit> {
     let file = folder.path.join("demo.toml");
     std::fs::write(&file, CONFIG.replace("PORT", &args.port.to_string()))
         .with_context(|| format!("cannot write {}", file.display()))?;
+    let prompts = folder.path.join("prompts");
+    std::fs::create_dir_all(&prompts)
+        .with_context(|| format!("cannot make {}", prompts.display()))?;
+    for (name, text) in PROMPTS {
+        let file = prompts.join(name);
+        std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    }
     let snapshot = match config::load(&file, &super::environment) {
         Ok(snapshot) => Arc::new(snapshot),
         Err(problems) => {
@@ -165,6 +182,11 @@ fn show(
          \"content\": \"Hello\"}}]).choices[0].message.content)'",
         keys[0]
     ))?;
+    output.line(&format!(
+        "\ncurl http://{address}/v1/prompts/summarize -H 'Authorization: Bearer {}' \\\n  \
+         -d '{{\"inputs\": {{\"text\": \"A toll road counts every car.\"}}}}'",
+        keys[0]
+    ))?;
     let config = file.display();
     output.line(&format!("\ntollgate report --config {config} --by account,model"))?;
     output.line(&format!("tollgate audit --config {config}"))?;
@@ -193,6 +215,12 @@ fn samples() -> Vec<Sample> {
             key: 0,
             path: "/v1/embeddings",
             body: json!({ "model": "demo/embed", "input": ["one", "two words"] }),
+        },
+        Sample {
+            label: "a prompt template",
+            key: 0,
+            path: "/v1/prompts/classify-ticket",
+            body: json!({ "inputs": { "message": "I was charged twice." } }),
         },
         call("another tenant", 1, chat("Hello", false)),
         call("a call beyond its budget", 1, large),

@@ -110,7 +110,7 @@ fn revoke(global: &Global, snapshot: &Arc<Snapshot>, id: &str) -> Result<Value> 
 }
 
 /// The ledger, if no gateway has it.
-fn open(global: &Global, snapshot: &Arc<Snapshot>) -> Result<Option<Gateway>> {
+pub(super) fn open(global: &Global, snapshot: &Arc<Snapshot>) -> Result<Option<Gateway>> {
     match Gateway::open(snapshot.clone(), source(global.config())) {
         Ok(gateway) => Ok(Some(gateway)),
         Err(StartError::Ledger(OpenError::Store(StoreError::InUse(_)))) => Ok(None),

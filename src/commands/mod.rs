@@ -8,6 +8,7 @@ mod demo;
 mod key;
 mod models;
 mod prices;
+mod prompt;
 mod quote;
 mod report;
 mod request;
@@ -35,6 +36,7 @@ pub(crate) fn run(cli: Cli, output: &mut Output) -> Result<Exit> {
         Command::Quote(args) => quote::run(&global, &args, output),
         Command::Models(args) => models::run(&global, &args, output),
         Command::Prices(args) => prices::run(&global, &args, output),
+        Command::Prompt(command) => prompt::run(&global, command, output),
         Command::Audit(_) => audit::run(&global, output),
     }
 }

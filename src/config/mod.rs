@@ -8,6 +8,7 @@ mod models;
 mod names;
 mod prices;
 mod problem;
+mod prompts;
 mod providers;
 mod reader;
 mod secret;
@@ -81,8 +82,11 @@ fn snapshot<'t>(reader: &'t Reader<'t>, table: &'t DeTable<'t>) -> Snapshot {
     let unknown_price = prices::unknown_price(&root);
     let served = Served::new(&providers, &prices);
     let aliases = models::models(&root, &served);
-    let prompts = server::prompts(&root);
+    let prompts = prompts::prompts(&root);
     let names = Names::new(&served, &aliases, prompts.is_some());
+    if let Some(prompts) = &prompts {
+        prompts::models(prompts, &names, reader);
+    }
     let accounts = accounts::accounts(&root, &names);
     warnings::aliases(&aliases, &served, &accounts);
     warnings::emptiness(&root, &aliases, &served, &accounts);

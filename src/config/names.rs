@@ -114,6 +114,11 @@ impl Names {
         field.warn("can never match: there is no such alias or model", help);
     }
 
+    /// Whether a name is known, or may be: a provider serves more than lists have.
+    pub(super) fn may_be(&self, name: &str) -> bool {
+        self.known.contains(name) || name.contains('/')
+    }
+
     /// Warns of a prompt's name where there are no prompts.
     pub(super) fn warn_unless_prompts(&self, field: &Field<'_>) {
         if !self.has_prompts {

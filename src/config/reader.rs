@@ -74,6 +74,14 @@ impl<'t> Reader<'t> {
         });
     }
 
+    /// Takes a problem of another file that belongs to the configuration.
+    pub(super) fn add(&self, problem: Problem) {
+        let mut problems = self.problems.borrow_mut();
+        if problems.len() < MOST {
+            problems.push(problem);
+        }
+    }
+
     /// All that was found, in the order of the file.
     pub(super) fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();

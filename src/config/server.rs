@@ -1,4 +1,4 @@
-//! `[server]`, `[storage]` and `[prompts]`.
+//! `[server]` and `[storage]`.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     reader::Section,
-    snapshot::{Admin, Durability, Prompts, Server, Storage},
+    snapshot::{Admin, Durability, Server, Storage},
 };
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8787);
@@ -85,18 +85,4 @@ pub(super) fn storage(root: &Section<'_>) -> Storage {
         path: path.map_or(default, |path| root.reader.resolve(path)),
         durability: durability.unwrap_or(Durability::Process),
     }
-}
-
-/// `[prompts]`: where templates are.
-pub(super) fn prompts(root: &Section<'_>) -> Option<Prompts> {
-    let table = root.section("prompts")?;
-    let field = table.require("dir", "the folder of the template files");
-    let dir = field.as_ref().and_then(|field| field.text()).map(|dir| root.reader.resolve(dir));
-    table.done();
-    if let (Some(field), Some(dir)) = (&field, &dir)
-        && !dir.is_dir()
-    {
-        return field.error(&format!("there is no folder {}", dir.display()));
-    }
-    dir.map(|dir| Prompts { dir })
 }

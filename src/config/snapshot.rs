@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 use tollgate_accounting::{Limit, PriceCard, Rates, Terms, Timestamp};
 
 use super::{problem::Problem, secret::Secret};
+use crate::prompts::File;
 
 /// Everything the file says, checked.
 #[derive(Debug)]
@@ -240,6 +241,8 @@ pub(super) fn covers(pattern: &str, name: &str) -> bool {
 pub struct Prompts {
     /// Their folder.
     pub dir: PathBuf,
+    /// What is in it, checked.
+    pub files: Vec<File>,
 }
 
 #[cfg(test)]

@@ -1,9 +1,13 @@
 //! What an operator changes while the gateway runs: credentials and limits. Each change is committed
 //! to the ledger's file first and then takes effect at once, for all callers.
 
+mod prompts;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tollgate_accounting::{AccountSpec, ConfigureError, Limit, Terms, Timestamp};
+
+pub use prompts::{PromptError, Publisher, library, number};
 
 use crate::clock;
 use crate::ledger::{KeyRow, Ledger, Reader, Refused, StoreError};

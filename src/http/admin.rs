@@ -15,8 +15,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tollgate_accounting::Timestamp;
 
+use super::prompts::admin as prompts;
 use super::view;
-use crate::control::{Control, ControlError, NewKey};
+use crate::control::{Control, ControlError, NewKey, Publisher};
 use crate::ledger::{CallId, Filter, GroupBy, Ledger, Reader, StoreError};
 
 /// The largest body of an admin request.
@@ -27,6 +28,8 @@ const MOST_BODY: usize = 64 * 1024;
 pub struct Admin {
     /// Accounts, keys and limits.
     pub control: Arc<Control>,
+    /// Prompt templates.
+    pub publisher: Arc<Publisher>,
     /// How limits stand.
     pub ledger: Ledger,
     /// Reports.
@@ -61,7 +64,7 @@ impl AdminKey {
 }
 
 /// A refusal, as problem details.
-struct Problem(StatusCode, String);
+pub(super) struct Problem(pub(super) StatusCode, pub(super) String);
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
@@ -97,12 +100,15 @@ impl From<StoreError> for Problem {
 
 /// The admin plane's routes.
 pub fn admin_routes(admin: Admin) -> Router {
+    let published = DefaultBodyLimit::max(prompts::MOST_BODY);
     let guarded = Router::new()
         .route("/metrics", get(metrics))
         .route("/admin/accounts", get(accounts))
         .route("/admin/keys", get(keys).post(create_key))
         .route("/admin/keys/{id}", delete(revoke_key))
         .route("/admin/limits", get(limits).post(add_limit).delete(remove_limit))
+        .route("/admin/prompts", get(prompts::list).post(prompts::publish).layer(published))
+        .route("/admin/prompts/labels", post(prompts::label))
         .route("/admin/reports", get(reports))
         .route("/admin/requests/{id}", get(request))
         .route("/admin/reload", post(reload))
@@ -144,7 +150,7 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     ([(header::CONTENT_TYPE, kind)], (admin.metrics)()).into_response()
 }
 
-fn ok(value: &Value) -> Response {
+pub(super) fn ok(value: &Value) -> Response {
     let kind = HeaderValue::from_static("application/json");
     ([(header::CONTENT_TYPE, kind)], value.to_string()).into_response()
 }
@@ -283,7 +289,7 @@ async fn reload(State(admin): State<Admin>) -> Result<Response, Problem> {
 }
 
 /// Runs a change or read off the reactor.
-async fn blocking<T: Send + 'static, E: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static, E: Send + 'static>(
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, Problem>
 where
@@ -302,7 +308,7 @@ fn bad(detail: String) -> Problem {
     Problem(StatusCode::BAD_REQUEST, detail)
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| bad(error.to_string()))
 }
 

@@ -49,7 +49,7 @@ pub(super) fn inbound(headers: &HeaderMap, id: CallId) -> Result<Inbound, Failed
         .filter_map(|name| Some((*name, text(name)?.to_owned())))
         .filter(|(_, value)| !value.is_empty())
         .collect();
-    Ok(Inbound { id, received_at, tags, deadline, key, dialect_headers })
+    Ok(Inbound { id, received_at, tags, deadline, key, prompt: None, dialect_headers })
 }
 
 /// The body, if it is plain and within the limit.

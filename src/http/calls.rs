@@ -5,7 +5,7 @@ use axum::response::Response;
 use http::HeaderMap;
 use tollgate_providers::Dialect;
 
-use super::{Failed, Front, caller, sse};
+use super::{Failed, Front, caller, prompts, sse};
 use crate::call::{Operation, Served, serve};
 use crate::ledger::CallId;
 
@@ -18,8 +18,17 @@ pub(super) async fn chat(
 ) -> Response {
     let id = CallId::new();
     let answer = async {
-        let read = Read::of(front, headers, body, id).await?;
+        let mut read = Read::of(front, headers, body, id).await?;
         let request = dialect.decode_chat(&read.body, &read.bounds)?;
+        if let Some(name) = prompts::named(&request.model) {
+            let (rendered, prompted) =
+                prompts::from_chat(front, &read.caller, name, &request, dialect)?;
+            let cap = request.max_output_tokens;
+            let body = rendered.body(request.stream, request.include_usage, cap);
+            read.inbound.prompt = Some(prompted);
+            let request = Dialect::OpenAiChat.decode_chat(&body, &read.bounds)?;
+            return read.serve(front, &Operation::Chat(Box::new(request))).await;
+        }
         read.serve(front, &Operation::Chat(Box::new(request))).await
     };
     answer.await.unwrap_or_else(|failed: Failed| failed.response(dialect, Some(id)))
@@ -42,15 +51,15 @@ pub(super) async fn embeddings(
 }
 
 /// A request whose caller is known and whose body is here.
-struct Read {
-    caller: std::sync::Arc<crate::tenants::Caller>,
-    inbound: crate::call::Inbound,
-    body: bytes::Bytes,
-    bounds: tollgate_providers::Bounds,
+pub(super) struct Read {
+    pub(super) caller: std::sync::Arc<crate::tenants::Caller>,
+    pub(super) inbound: crate::call::Inbound,
+    pub(super) body: bytes::Bytes,
+    pub(super) bounds: tollgate_providers::Bounds,
 }
 
 impl Read {
-    async fn of(
+    pub(super) async fn of(
         front: &Front,
         headers: &HeaderMap,
         body: Body,
@@ -66,7 +75,11 @@ impl Read {
         Ok(Read { caller, inbound, body, bounds })
     }
 
-    async fn serve(&self, front: &Front, operation: &Operation<'_>) -> Result<Response, Failed> {
+    pub(super) async fn serve(
+        &self,
+        front: &Front,
+        operation: &Operation<'_>,
+    ) -> Result<Response, Failed> {
         match serve(&front.worker, &self.caller, &self.inbound, operation).await? {
             Served::Made(answered) => {
                 Ok(sse::respond(front, &self.caller, self.inbound.id, answered))

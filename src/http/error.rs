@@ -10,6 +10,7 @@ use tollgate_providers::{BadRequest, Dialect, Next, WireError};
 use crate::call::CallError;
 use crate::clock;
 use crate::ledger::{CallId, Refused, Used};
+use crate::prompts::RenderError;
 use crate::tenants::Denied;
 
 /// The longest wait a client is told to sit out. Beyond it some SDKs hang (anthropic-python sleeps for
@@ -79,6 +80,24 @@ impl Failed {
     pub fn no_such(what: &str, name: &str) -> Failed {
         let message = format!("there is no {what} {name}");
         Failed::invalid(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    /// No prompt that the caller may run is called that.
+    pub(super) fn no_prompt(name: &str, known: &[&str]) -> Failed {
+        const SHOWN: usize = 12;
+        let some = known.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+        let some = if some.is_empty() { "there are none".to_owned() } else { some };
+        let message = format!("there is no prompt {name:?}; served here: {some}");
+        Failed::invalid(StatusCode::NOT_FOUND, "prompt_not_found", message).param("prompt")
+    }
+
+    /// A prompt's reply did not keep to its schema, and neither did the second; both are charged.
+    pub(super) fn output(prompt: &str, wrong: &str, calls: &[String], cost: Money) -> Failed {
+        let message = format!("the reply to {prompt} does not keep to its output schema: {wrong}");
+        let code = "output_schema_mismatch";
+        let mut failed = Failed::new(StatusCode::BAD_GATEWAY, "server_error", code, message);
+        failed.wire.extra = vec![("calls", json!(calls)), ("cost_usd", cost.to_string().into())];
+        failed.final_word()
     }
 
     /// The body is larger than allowed.
@@ -153,6 +172,16 @@ impl From<Denied> for Failed {
 impl From<BadRequest> for Failed {
     fn from(bad: BadRequest) -> Failed {
         Failed::of(bad.to_wire())
+    }
+}
+
+impl From<RenderError> for Failed {
+    fn from(error: RenderError) -> Failed {
+        let code = match error {
+            RenderError::Inputs(_) => "invalid_inputs",
+            RenderError::Template { .. } => "template_failed",
+        };
+        Failed::invalid(StatusCode::BAD_REQUEST, code, error.to_string()).param("inputs")
     }
 }
 

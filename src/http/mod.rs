@@ -7,6 +7,7 @@ mod calls;
 mod error;
 mod openai;
 mod own;
+mod prompts;
 mod query;
 mod quote;
 mod sse;
@@ -54,6 +55,9 @@ pub fn routes(front: Front) -> Router {
         .route("/v1/organization/usage/embeddings", get(openai::organization::embeddings))
         .route("/v1/usage/{id}", get(own::usage))
         .route("/v1/budgets", get(own::budgets))
+        .route("/v1/prompts", get(prompts::list))
+        .route("/v1/prompts/{name}", get(prompts::one).post(prompts::create))
+        .route("/v1/openapi.json", get(prompts::openapi))
         .route("/v1/quote", post(quote::create))
         .route("/", axum::routing::head(probe))
         .fallback(nothing)

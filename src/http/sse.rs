@@ -12,7 +12,7 @@ use tollgate_accounting::{Metric, Standing};
 use super::{Failed, Front, reading, stamp};
 use crate::call::{Answered, Origin, Reply};
 use crate::clock;
-use crate::ledger::{CallId, KeyName, Reader};
+use crate::ledger::{CallId, KeptReply, KeyName, Reader};
 use crate::tenants::Caller;
 
 /// The response to a call that has an answer.
@@ -44,6 +44,17 @@ pub(super) fn respond(front: &Front, caller: &Caller, id: CallId, answered: Answ
 
 /// The answer that a call got when it was first made with its idempotency key.
 pub(super) async fn repeat(front: &Front, name: KeyName) -> Result<Response, Failed> {
+    let kept = kept(front, name).await?;
+    let mut response = Response::new(Body::from(kept.body));
+    let headers = response.headers_mut();
+    put(headers, header::CONTENT_TYPE, &kept.content_type);
+    stamp(headers, Some(kept.id));
+    put(headers, HeaderName::from_static("x-tollgate-repeated"), "true");
+    Ok(response)
+}
+
+/// What is kept under an idempotency key that was answered.
+pub(super) async fn kept(front: &Front, name: KeyName) -> Result<KeptReply, Failed> {
     let ledger = front.worker.services.ledger.clone();
     let read = move |reader: &Reader| {
         // An answer given a moment ago may still be on its way to the file.
@@ -54,13 +65,7 @@ pub(super) async fn repeat(front: &Front, name: KeyName) -> Result<Response, Fai
         Ok(kept)
     };
     let kept = reading(front, read).await?;
-    let kept = kept.ok_or_else(|| Failed::internal(&"a kept answer is missing"))?;
-    let mut response = Response::new(Body::from(kept.body));
-    let headers = response.headers_mut();
-    put(headers, header::CONTENT_TYPE, &kept.content_type);
-    stamp(headers, Some(kept.id));
-    put(headers, HeaderName::from_static("x-tollgate-repeated"), "true");
-    Ok(response)
+    kept.ok_or_else(|| Failed::internal(&"a kept answer is missing"))
 }
 
 fn origin(headers: &mut HeaderMap, from: &Origin) {

@@ -125,7 +125,7 @@ impl Ledger {
         self.write(|_| Ok(()))
     }
 
-    fn write(
+    pub(super) fn write(
         &self,
         write: impl Fn(&rusqlite::Transaction<'_>) -> rusqlite::Result<()> + Send + 'static,
     ) -> Result<(), Refused> {

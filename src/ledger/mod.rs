@@ -18,6 +18,7 @@ mod report;
 mod reserve;
 mod settlement;
 mod store;
+mod templates;
 mod writer;
 
 use std::collections::HashMap;
@@ -39,6 +40,7 @@ pub use recover::{OpenError, Opened, Specs, look};
 pub use report::{Filter, GroupBy, Reader, ReportRow};
 pub use settlement::{Attempt, CallFacts, Reach};
 pub use store::{Durability, StoreError};
+pub use templates::{PromptLabelRow, PromptRow};
 pub use writer::OnEntry;
 
 use crate::clock;

@@ -216,8 +216,8 @@ impl Settled {
         }
     }
 
-    /// The hold had been closed before.
-    pub(super) const NOTHING: Settled = Settled {
+    /// What a hold that was closed before settles for, and a call that was not made again.
+    pub const NOTHING: Settled = Settled {
         charged: Money::ZERO,
         input: Counted { tokens: 0, provenance: Provenance::Estimated },
         output: Counted { tokens: 0, provenance: Provenance::Estimated },

@@ -162,7 +162,7 @@ impl Found {
         let restored = RestoredHold {
             id: HoldId(facts.id.0),
             account: &self.charged,
-            facets: Facets { model, endpoint: &facts.endpoint, prompt: None },
+            facets: Facets { model, endpoint: &facts.endpoint, prompt: facts.prompt_name() },
             amounts: *held,
             taken_at: self.taken_at,
             deadline: *deadline,
@@ -178,7 +178,7 @@ fn holds(connection: &Connection) -> Result<Vec<Found>, OpenError> {
             "SELECT seq, id, at, deadline, charged_account, account, key, endpoint, asked_model,
                  tags, stream, provider, model, card, input, input_provenance, held_requests,
                  held_input, held_output, held_cost, attempt, output_seen, markup_share, markup_fee,
-                 failed_attempts
+                 failed_attempts, prompt
              FROM holds ORDER BY seq",
         )
         .map_err(StoreError::from)?;
@@ -211,7 +211,7 @@ fn read(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Result<Found
         key: text(6)?,
         endpoint: row.get::<_, String>(7)?.into(),
         asked_model: text(8)?,
-        prompt: None,
+        prompt: row.get::<_, Option<String>>(25)?.map(Into::into),
         tags: row.get::<_, Option<String>>(9)?.map(Into::into),
         stream: row.get(10)?,
         terms: terms(row)?,

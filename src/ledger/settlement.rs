@@ -44,6 +44,14 @@ pub struct CallFacts {
     pub terms: Terms,
 }
 
+impl CallFacts {
+    /// The template's name, without its version, as limits ask for it.
+    pub fn prompt_name(&self) -> Option<&str> {
+        let prompt = self.prompt.as_deref()?;
+        Some(prompt.split_once('@').map_or(prompt, |(name, _)| name))
+    }
+}
+
 /// How far an attempt got, which decides what can have been billed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {

@@ -8,8 +8,11 @@ use rusqlite::{Connection, OpenFlags};
 
 /// The steps from an empty file to the schema this build writes. A step that was released never
 /// changes; what comes later is a step of its own, at the end.
-const STEPS: &[&str] =
-    &[include_str!("schema/001_first.sql"), include_str!("schema/002_terms.sql")];
+const STEPS: &[&str] = &[
+    include_str!("schema/001_first.sql"),
+    include_str!("schema/002_terms.sql"),
+    include_str!("schema/003_prompts.sql"),
+];
 /// The schema this build writes: the steps that were taken, kept in the file's `user_version`.
 #[expect(clippy::cast_possible_wrap, reason = "there are a handful of steps")]
 const SCHEMA: i64 = STEPS.len() as i64;

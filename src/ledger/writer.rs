@@ -333,9 +333,9 @@ fn insert_hold(transaction: &Transaction<'_>, seq: u64, row: &HoldRow) -> rusqli
             "INSERT INTO holds (seq, id, at, deadline, charged_account, account, key, endpoint,
                  asked_model, tags, stream, provider, model, card, input, input_provenance,
                  held_requests, held_input, held_output, held_cost, attempt, output_seen,
-                 markup_share, markup_fee, failed_attempts)
+                 markup_share, markup_fee, failed_attempts, prompt)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
-                 ?17, ?18, ?19, ?20, 1, 0, ?21, ?22, ?23)",
+                 ?17, ?18, ?19, ?20, 1, 0, ?21, ?22, ?23, ?24)",
         )?
         .execute(params![
             seq,
@@ -361,6 +361,7 @@ fn insert_hold(transaction: &Transaction<'_>, seq: u64, row: &HoldRow) -> rusqli
             facts.terms.markup.share(),
             facts.terms.markup.fee().nanos(),
             facts.terms.failed.name(),
+            facts.prompt,
         ])?;
     Ok(())
 }

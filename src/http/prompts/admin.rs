@@ -1,0 +1,83 @@
+//! `/admin/prompts`: every version and label, publishing a text, moving a label.
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::control::PromptError;
+use crate::http::admin::{Admin, Problem, blocking, ok, read};
+
+/// The largest body of a text to publish.
+pub(in crate::http) const MOST_BODY: usize = 512 * 1024;
+
+impl From<PromptError> for Problem {
+    fn from(error: PromptError) -> Problem {
+        let status = match error {
+            PromptError::Name(_) | PromptError::Text(_) => StatusCode::BAD_REQUEST,
+            PromptError::Unknown(_) => StatusCode::NOT_FOUND,
+            PromptError::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,
+            PromptError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Problem(status, error.to_string())
+    }
+}
+
+pub(in crate::http) async fn list(State(admin): State<Admin>) -> Response {
+    let library = admin.publisher.library();
+    let mut data = Vec::new();
+    for served in library.served() {
+        let each = library.versions(&served.name);
+        data.extend(each.map(|version| {
+            json!({
+                "name": &*version.name,
+                "version": version.number,
+                "labels": library.labels(version),
+                "current": version.number == served.number,
+                "model": version.template.model,
+                "description": version.template.description,
+            })
+        }));
+    }
+    ok(&json!({ "data": data }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    name: String,
+    source: String,
+    label: Option<String>,
+}
+
+pub(in crate::http) async fn publish(
+    State(admin): State<Admin>,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let Wish { name, source, label } = read(&body)?;
+    let mut answer = json!({ "name": name, "label": label });
+    let source = source.replace("\r\n", "\n");
+    let publish = move || admin.publisher.publish(&name, &source, label.as_deref());
+    answer["version"] = Value::from(blocking(publish).await?);
+    Ok((StatusCode::CREATED, ok(&answer)).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LabelWish {
+    name: String,
+    label: String,
+    version: u32,
+}
+
+pub(in crate::http) async fn label(
+    State(admin): State<Admin>,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let LabelWish { name, label, version } = read(&body)?;
+    let answer = json!({ "name": name, "label": label, "version": version });
+    blocking(move || admin.publisher.label(&name, &label, version)).await?;
+    Ok(ok(&answer))
+}

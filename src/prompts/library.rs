@@ -1,0 +1,153 @@
+//! Which version a name stands for. Versions never change; names and labels move, all at once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::Template;
+
+/// The label that a bare name means where the folder has no file of it.
+const PRODUCTION: &str = "production";
+
+/// One version: a text under a number, for ever.
+#[derive(Debug)]
+pub struct Version {
+    /// The template's name.
+    pub name: Arc<str>,
+    /// Its number, from 1.
+    pub number: u32,
+    /// blake3 of its text: what makes it this version.
+    pub digest: [u8; 32],
+    /// The text.
+    pub text: String,
+    /// The same, checked.
+    pub template: Template,
+    /// `name@number`, as rows and reports have it.
+    pub tag: Arc<str>,
+}
+
+/// A version as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The template's name.
+    pub name: String,
+    /// Its number, from 1.
+    pub number: u32,
+    /// blake3 of its text.
+    pub digest: [u8; 32],
+    /// The text.
+    pub text: String,
+}
+
+/// A name for one version, which can be moved to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// The template's name.
+    pub name: String,
+    /// The label.
+    pub label: String,
+    /// The version it stands for.
+    pub number: u32,
+}
+
+/// All versions, and what names stand for at one instant.
+#[derive(Debug, Default)]
+pub struct Library {
+    versions: BTreeMap<(Arc<str>, u32), Arc<Version>>,
+    /// What the folder has now.
+    current: BTreeMap<String, u32>,
+    labels: BTreeMap<(String, String), u32>,
+}
+
+/// No version is called that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoPrompt {
+    /// As asked for.
+    pub asked: String,
+}
+
+impl Library {
+    /// Puts versions and labels in order. `current` is the version of each file of the folder. A kept
+    /// text that this build can no longer read is left out; `unreadable` is told.
+    pub fn new(
+        stored: Vec<Stored>,
+        current: BTreeMap<String, u32>,
+        labels: Vec<Label>,
+        mut unreadable: impl FnMut(&Stored),
+    ) -> Library {
+        let mut versions = BTreeMap::new();
+        for stored in stored {
+            let Ok(template) = Template::parse(&stored.name, &stored.text) else {
+                unreadable(&stored);
+                continue;
+            };
+            let Stored { name, number, digest, text } = stored;
+            let tag = format!("{name}@{number}").into();
+            let name: Arc<str> = name.into();
+            let version = Version { name: name.clone(), number, digest, text, template, tag };
+            versions.insert((name, number), Arc::new(version));
+        }
+        let label = |Label { name, label, number }| ((name, label), number);
+        Library { versions, current, labels: labels.into_iter().map(label).collect() }
+    }
+
+    /// `summarize`, `summarize@3` or `summarize@production`.
+    pub fn find(&self, asked: &str) -> Result<&Arc<Version>, NoPrompt> {
+        let (name, which) = asked.split_once('@').map_or((asked, None), |(n, w)| (n, Some(w)));
+        let labelled = |label: &str| self.labels.get(&(name.to_owned(), label.to_owned())).copied();
+        let number = match which {
+            None => self.current.get(name).copied().or_else(|| labelled(PRODUCTION)),
+            Some(which) => which.parse().ok().or_else(|| labelled(which)),
+        };
+        let found = number.and_then(|number| self.versions.get(&(name.into(), number)));
+        found.ok_or_else(|| NoPrompt { asked: asked.to_owned() })
+    }
+
+    /// What bare names stand for.
+    pub fn served(&self) -> impl Iterator<Item = &Arc<Version>> {
+        let mut names: Vec<&str> = self.versions.keys().map(|(name, _)| &**name).collect();
+        names.dedup();
+        names.into_iter().filter_map(|name| self.find(name).ok())
+    }
+
+    /// Every version of a name, oldest first.
+    pub fn versions(&self, name: &str) -> impl Iterator<Item = &Arc<Version>> {
+        let name: Arc<str> = name.into();
+        self.versions.range((name.clone(), 0)..=(name, u32::MAX)).map(|(_, version)| version)
+    }
+
+    /// The labels of one version.
+    pub fn labels(&self, version: &Version) -> Vec<&str> {
+        let mine = |((name, _), number): &(&(String, String), &u32)| {
+            **name == *version.name && **number == version.number
+        };
+        self.labels.iter().filter(mine).map(|((_, label), _)| label.as_str()).collect()
+    }
+
+    /// What the folder has now, by name.
+    pub fn current(&self) -> &BTreeMap<String, u32> {
+        &self.current
+    }
+}
+
+/// Whether a text can be a label: a word that is no number.
+pub fn is_label(text: &str) -> bool {
+    super::is_name(text)
+}
+
+/// The library in force, for everybody who asks; replaced as a whole.
+#[derive(Debug, Default)]
+pub struct Shelf(ArcSwap<Library>);
+
+impl Shelf {
+    /// The library of this moment.
+    pub fn library(&self) -> Arc<Library> {
+        self.0.load_full()
+    }
+
+    /// Puts another library in its place.
+    pub fn replace(&self, library: Library) {
+        self.0.store(Arc::new(library));
+    }
+}
