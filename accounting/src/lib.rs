@@ -33,6 +33,6 @@ pub use period::{Calendar, Period, Zone};
 pub use price::{CostLine, PriceCard, PriceError, Rates, Tier};
 pub use refusal::{Refusal, RefusalKind, Why};
 pub use sizes::OutputSizes;
-pub use tier::ServiceTier;
+pub use tier::{Hours, Listed, PriceList, ServiceTier};
 pub use time::{DAY, HOUR, MINUTE, SECOND, Timestamp};
 pub use usage::{Class, Provenance, Usage};

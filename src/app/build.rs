@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tollgate_accounting::{PriceCard, Tier, Timestamp};
+use tollgate_accounting::{Listed, PriceCard, PriceList, Tier, Timestamp};
 use tollgate_providers::catalogue::{Catalogue, ModelInfo};
 use tollgate_providers::demo::MODELS;
 use tollgate_providers::{Bounds, provider};
@@ -78,23 +78,24 @@ pub(super) fn runtime(
     snapshot: &Arc<Snapshot>,
     healths: &Healths,
     counting: &Arc<Counting>,
-    now: Timestamp,
 ) -> Result<Runtime, BuildError> {
     let mut sites = Vec::with_capacity(snapshot.providers.len());
     for provider in snapshot.providers.values() {
         sites.push(Arc::new(site(provider)?));
     }
     let names = sites.iter().map(|site| site.name.clone()).collect();
-    let targets = Targets { snapshot: snapshot.clone(), names, healths: healths.clone(), now };
+    let targets = Targets { snapshot: snapshot.clone(), names, healths: healths.clone() };
     let price_ceiling = match &snapshot.unknown_price {
         config::UnknownPrice::Refuse => None,
-        config::UnknownPrice::Ceiling(rates) => Some(Arc::new(sealed(PriceCard {
-            version: "ceiling".to_owned(),
-            source: "the configured ceiling for models without a price".to_owned(),
-            effective_from: Timestamp::from_micros(0),
-            tiers: vec![Tier { above_input_tokens: 0, rates: *rates }],
-            per_request: None,
-        }))),
+        config::UnknownPrice::Ceiling(rates) => {
+            Some(Arc::new(PriceList::of(Arc::new(sealed(PriceCard {
+                version: "ceiling".to_owned(),
+                source: "the configured ceiling for models without a price".to_owned(),
+                effective_from: Timestamp::from_micros(0),
+                tiers: vec![Tier { above_input_tokens: 0, rates: *rates }],
+                per_request: None,
+            })))))
+        }
     };
     Ok(Runtime {
         routes: targets.routes(),
@@ -142,8 +143,6 @@ struct Targets {
     /// The providers, by index.
     names: Vec<Arc<str>>,
     healths: Healths,
-    /// When prices are looked up for.
-    now: Timestamp,
 }
 
 impl Targets {
@@ -184,7 +183,7 @@ impl Targets {
             // A provider that says what it serves serves nothing else.
             let open = self.snapshot.providers.get(provider)?.models.is_empty();
             let target = self.target(provider, model, 1)?;
-            (open && target.card.is_some()).then(|| alone(target))
+            (open && target.prices.is_some()).then(|| alone(target))
         }));
         routes
     }
@@ -194,15 +193,14 @@ impl Targets {
         let kind = self.snapshot.providers.get(name)?.kind;
         let catalogue = Catalogue::builtin();
         let info: Option<ModelInfo<'_>> = catalogue.model(kind, model);
-        let card = self.snapshot.prices.at(name, model, self.now).cloned();
-        let card = card.or_else(|| catalogue.card(kind, model, self.now));
+        let prices = price_list(&self.snapshot, name, model);
         // The demo makes its text up, and counts it as this model would.
         let counted_as = if kind == "demo" { "gpt-4o" } else { model };
         Some(Target {
             provider,
             provider_name: name.into(),
             model: model.into(),
-            card: card.map(|card| Arc::new(sealed(card))),
+            prices: prices.map(Arc::new),
             family: family(counted_as),
             counted_as: counted_as.into(),
             max_output_tokens: info.and_then(|info| info.max_output_tokens),
@@ -210,6 +208,14 @@ impl Targets {
             health: self.healths.of(name, model),
         })
     }
+}
+
+/// What the configuration charges for a model at a provider: its own prices, else the built-in ones.
+pub(super) fn price_list(snapshot: &Snapshot, provider: &str, model: &str) -> Option<PriceList> {
+    let kind = snapshot.providers.get(provider)?.kind;
+    let own = snapshot.prices.list(provider, model).cloned();
+    let list = own.or_else(|| Catalogue::builtin().list(kind, model))?;
+    Some(list.map(|one: &Listed| sealed(PriceCard::clone(&one.card))))
 }
 
 fn alone(target: Target) -> Route {

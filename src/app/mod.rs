@@ -23,9 +23,9 @@ use crate::control::{Control, ControlError, PromptError, Publisher};
 use crate::http::{Admin, AdminKey, Front};
 use crate::ledger::{Durability, Ledger, OpenError, Opened, Reader, Specs, StoreError};
 use crate::prompts::Shelf;
+use crate::telemetry;
 use crate::tenants::Directory;
 use crate::upstream::{Demo, Upstream};
-use crate::{clock, telemetry};
 use build::Healths;
 
 /// How often what has no owner is looked after: calls past their deadline, gauges.
@@ -106,7 +106,7 @@ impl Gateway {
         };
         let healths = Healths::default();
         let counting = Arc::new(Counting::default());
-        let runtime = build::runtime(&snapshot, &healths, &counting, clock::now())?;
+        let runtime = build::runtime(&snapshot, &healths, &counting)?;
         let accounts = build::accounts(&snapshot);
         let specs: &Specs<'_> = &|keys, extra| {
             Control::specs(&accounts, keys, extra).map_err(|error| error.to_string())
@@ -254,7 +254,7 @@ struct Reload {
 impl Reload {
     fn run(&self) -> Result<(), String> {
         let snapshot = Arc::new((self.source)()?);
-        let runtime = build::runtime(&snapshot, &self.healths, &self.counting, clock::now());
+        let runtime = build::runtime(&snapshot, &self.healths, &self.counting);
         let runtime = runtime.map_err(|error| error.to_string())?;
         // Accounts can still be refused; names and prices are swapped only after that.
         self.control.set_accounts(build::accounts(&snapshot)).map_err(|e| e.to_string())?;
@@ -279,8 +279,7 @@ impl Reload {
     /// Prices are dated: the cards of the moment are looked up anew.
     fn refresh_prices(&self) {
         let snapshot = self.accepted.load_full();
-        if let Ok(runtime) = build::runtime(&snapshot, &self.healths, &self.counting, clock::now())
-        {
+        if let Ok(runtime) = build::runtime(&snapshot, &self.healths, &self.counting) {
             self.services.runtime.store(Arc::new(runtime));
         }
     }

@@ -21,7 +21,7 @@ pub fn runtime(snapshot: &Arc<Snapshot>) -> Result<Runtime, BuildError> {
     // A file that is missing or cannot be read has taught nothing yet.
     let learned = Reader::open(&snapshot.storage.path).and_then(|r| r.learned(super::CORRECTIONS));
     counting.load(learned.unwrap_or_default());
-    build::runtime(snapshot, &Healths::default(), &Arc::new(counting), clock::now())
+    build::runtime(snapshot, &Healths::default(), &Arc::new(counting))
 }
 
 /// A configuration and the balances it would start from.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use tollgate_accounting::{
-    Amounts, Facets, Markup, Money, PriceCard, PriceError, Rounding, Timestamp,
+    Amounts, Facets, Markup, Money, PriceCard, PriceError, PriceList, Rounding, ServiceTier,
+    Timestamp,
 };
 
 use super::counting::Estimate;
@@ -12,6 +13,8 @@ use super::services::Runtime;
 use super::{CallError, Inbound};
 use crate::clock;
 use crate::ledger::{Admission, Attempt, CallFacts, Counted, Keyed, Ledger, OpenHold, Refused};
+use tollgate_providers::Capability;
+
 use crate::routing::{Quote, Route, Target, order};
 use crate::tenants::{Caller, Holds};
 
@@ -25,7 +28,14 @@ const LONGEST_CALL_MICROS: i64 = 3600 * 1_000_000;
 /// A target with what this call would be there.
 pub(super) struct Candidate<'r> {
     pub(super) target: &'r Target,
+    /// Everything it costs there.
+    prices: Arc<PriceList>,
+    /// When the call came in, which decides the prices.
+    at: Timestamp,
+    /// What is charged in the service tier it asks for.
     pub(super) card: Arc<PriceCard>,
+    /// The other cards that may apply: a provider may process it in another tier.
+    others: Vec<Arc<PriceCard>>,
     pub(super) input: Counted,
     /// The input before its correction, where it is an estimate.
     pub(super) estimate: Option<Estimate>,
@@ -34,10 +44,21 @@ pub(super) struct Candidate<'r> {
 impl Candidate<'_> {
     /// The first or a further attempt at this target.
     pub(super) fn attempt(&self) -> Attempt {
-        let Candidate { target, card, input, estimate: _ } = self;
+        let Candidate { target, prices, at, card: _, others: _, input, estimate: _ } = self;
         let exact = target.family.exact;
         let (provider, model) = (target.provider_name.clone(), target.model.clone());
-        Attempt::new(provider, model, card.clone(), *input, exact)
+        Attempt::new(provider, model, self.dearest(), *input, exact).priced(prices.clone(), *at)
+    }
+
+    /// The card that is charged for as long as the provider does not say which applies.
+    fn dearest(&self) -> Arc<PriceCard> {
+        let tokens = self.input.tokens.max(1);
+        let cost = |card: &&Arc<PriceCard>| card.bound(tokens, tokens).ok();
+        self.cards().max_by_key(cost).unwrap_or(&self.card).clone()
+    }
+
+    fn cards(&self) -> impl Iterator<Item = &Arc<PriceCard>> {
+        std::iter::once(&self.card).chain(&self.others)
     }
 
     /// The most that the call can cost here with so much output.
@@ -46,7 +67,10 @@ impl Candidate<'_> {
         operation: &Operation<'_>,
         output: u64,
     ) -> Result<Money, PriceError> {
-        self.card.bound_within(operation.classes(), self.input.tokens, output)
+        let bound = |card: &Arc<PriceCard>| {
+            card.bound_within(operation.classes(), self.input.tokens, output)
+        };
+        self.cards().try_fold(Money::ZERO, |most, card| Ok(most.max(bound(card)?)))
     }
 }
 
@@ -74,6 +98,7 @@ pub(super) fn plan<'r>(
     route: &'r Route,
     operation: &Operation<'_>,
     cap: u64,
+    at: Timestamp,
 ) -> Result<Vec<Candidate<'r>>, CallError> {
     let mut unpriced = None;
     let mut candidates: Vec<Option<Candidate<'r>>> = Vec::with_capacity(route.targets.len());
@@ -83,16 +108,29 @@ pub(super) fn plan<'r>(
         let site = runtime.providers.get(target.provider);
         let can = site.is_some_and(|site| site.adapter.can(operation.needs()));
         able |= can;
-        let card = target.card.clone().or_else(|| runtime.price_ceiling.clone());
-        let candidate = match card {
-            Some(card) if can => {
+        // Where its tier reaches no provider, a call is a standard one there.
+        let sent = site.is_some_and(|site| site.adapter.can(Capability::ServiceTiers));
+        let tier = if sent { operation.asked_tier() } else { Some(ServiceTier::Standard) };
+        let cards = |list: &'_ Arc<PriceList>, tier| {
+            let mut cards = list.may_apply(tier, at).into_iter();
+            Some((list.clone(), cards.next()?, cards.collect::<Vec<_>>()))
+        };
+        let own = target.prices.as_ref().and_then(|list| cards(list, tier));
+        let ceiling = || cards(runtime.price_ceiling.as_ref()?, Some(ServiceTier::Standard));
+        let candidate = match own.or_else(ceiling) {
+            Some((prices, card, others)) if can => {
                 let (input, estimate) = runtime.counting.input(operation, target);
-                Some(Candidate { target, card, input, estimate })
+                Some(Candidate { target, prices, at, card, others, input, estimate })
             }
             Some(_) => None,
             None => {
-                unpriced
-                    .get_or_insert_with(|| format!("{}/{}", target.provider_name, target.model));
+                unpriced.get_or_insert_with(|| {
+                    let model = format!("{}/{}", target.provider_name, target.model);
+                    match tier {
+                        Some(ServiceTier::Standard) | None => model,
+                        Some(tier) => format!("{model} at the {tier} service tier"),
+                    }
+                });
                 None
             }
         };

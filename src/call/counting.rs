@@ -127,7 +127,7 @@ mod tests {
             provider: 0,
             provider_name: "p".into(),
             model: model.into(),
-            card: None,
+            prices: None,
             family: family(model),
             counted_as: model.into(),
             max_output_tokens: None,

@@ -127,7 +127,7 @@ pub async fn serve(
 
     let route = route(&runtime, caller, operation)?;
     let cap = admit::cap(&route, operation);
-    let plan = admit::plan(&runtime, &route, operation, cap.0)?;
+    let plan = admit::plan(&runtime, &route, operation, cap.0, inbound.received_at)?;
     let likely = services.sizes.likely(caller, &plan, operation.choices());
     let ask = admit::Ask { caller, inbound, operation, plan: &plan, keyed: keyed.as_ref() };
     let admit = || admit::admit(ledger, &ask, cap, likely);

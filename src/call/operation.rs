@@ -1,5 +1,6 @@
 //! What a call asks for, in the hub's words, and what can be known of its size before it is sent.
 
+use tollgate_accounting::ServiceTier;
 use tollgate_accounting::{Class, Provenance};
 use tollgate_providers::unified::{
     Block, Capability, EmbeddingInput, Media, ResponseFormat, Role, Source, Tool,
@@ -60,6 +61,18 @@ impl<'a> Operation<'a> {
         match self {
             Operation::Chat(request) => request.max_output_tokens,
             Operation::Embeddings(_) => Some(0),
+        }
+    }
+
+    /// The service tier the request asks for: `auto`, which leaves it open, is none.
+    pub fn asked_tier(&self) -> Option<ServiceTier> {
+        match self {
+            Operation::Chat(request) => match request.service_tier.as_deref() {
+                // A tier of which nothing is known could be any.
+                Some(name) => ServiceTier::reported(name),
+                None => Some(ServiceTier::Standard),
+            },
+            Operation::Embeddings(_) => Some(ServiceTier::Standard),
         }
     }
 

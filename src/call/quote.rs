@@ -12,6 +12,7 @@ use tollgate_providers::{BadRequest, Bounds, Dialect};
 
 use super::admit::{self, Candidate};
 use super::{CallError, Operation, Runtime, Sizes, sizes};
+use crate::clock;
 use crate::ledger::{Counted, Refused};
 use crate::routing::Order;
 use crate::tenants::{Caller, Holds};
@@ -93,7 +94,7 @@ pub fn quote(
 ) -> Result<Quote, CallError> {
     let route = super::route(runtime, caller, operation)?;
     let (cap, ours) = admit::cap(&route, operation);
-    let plan = admit::plan(runtime, &route, operation, cap)?;
+    let plan = admit::plan(runtime, &route, operation, cap, clock::now())?;
     let bound = cap.saturating_mul(operation.choices());
 
     let model = operation.model();
@@ -130,7 +131,7 @@ fn offer(
     bound: u64,
     learned: Option<u64>,
 ) -> Result<Offer, PriceError> {
-    let Candidate { target, card, input, estimate: _ } = candidate;
+    let Candidate { target, card, input, .. } = candidate;
     let one = learned.unwrap_or(sizes::UNKNOWN);
     let likely_output = one.saturating_mul(operation.choices()).min(bound);
     let usage = Usage::new().with(Class::Input, input.tokens).with(Class::Output, likely_output);
@@ -150,7 +151,9 @@ fn offer(
 mod tests {
     use std::cell::RefCell;
 
-    use tollgate_accounting::{AccountSpec, Book, Metric, Rates, Tier, Timestamp, UnitPrice, Why};
+    use tollgate_accounting::{
+        AccountSpec, Book, Metric, PriceList, Rates, Tier, Timestamp, UnitPrice, Why,
+    };
 
     use super::*;
     use crate::call::{OnClientGone, Site};
@@ -175,7 +178,7 @@ mod tests {
             provider: 0,
             provider_name: "p".into(),
             model: model.into(),
-            card: Some(Arc::new(card)),
+            prices: Some(Arc::new(PriceList::of(Arc::new(card)))),
             family: tollgate_tokenizer::family("gpt-4o"),
             counted_as: "gpt-4o".into(),
             max_output_tokens: None,

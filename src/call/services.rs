@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tollgate_accounting::PriceCard;
+use tollgate_accounting::PriceList;
 use tollgate_providers::{Bounds, Provider};
 
 use super::counting::Counting;
@@ -46,7 +46,7 @@ pub struct Runtime {
     /// By the index in a target.
     pub providers: Vec<Arc<Site>>,
     /// What a model without a price costs at most; `None` refuses it.
-    pub price_ceiling: Option<Arc<PriceCard>>,
+    pub price_ceiling: Option<Arc<PriceList>>,
     /// Counts, and what was learned of counts; the same one through all reloads.
     pub counting: Arc<Counting>,
     /// The largest request body.

@@ -63,7 +63,7 @@ fn one(runtime: &Runtime, name: &str, route: &Route, target: &Target) -> Model {
         max_output_tokens: caps.into_iter().flatten().min(),
         family: target.family,
         correction: runtime.counting.correction(&target.provider_name, &target.model).map(words),
-        card: target.card.as_deref().cloned(),
+        card: target.card(clock::now()).cloned(),
     }
 }
 

@@ -8,16 +8,32 @@ use tollgate::cli::{Cell, Column, Exit, Format, Global, Output, PricesArgs, Tabl
 use tollgate::clock;
 use tollgate::http::view::since;
 use tollgate::routing::{NoRoute, Routes, Target};
-use tollgate_accounting::{Class, Money, PriceCard, Rates, Rounding, UnitPrice};
+use tollgate_accounting::{
+    Class, Listed, Money, PriceList, Rates, Rounding, ServiceTier, Timestamp, UnitPrice,
+};
 use tollgate_providers::catalogue::Catalogue;
 
 use super::configuration;
 
-/// A model at a provider, and its card if it has one.
+/// A model at a provider, and the cards it has now: of each service tier, and of some hours.
 struct Priced {
     provider: String,
     model: String,
-    card: Option<PriceCard>,
+    cards: Vec<Listed>,
+}
+
+impl Priced {
+    fn new(provider: &str, model: &str, list: Option<&PriceList>, now: Timestamp) -> Priced {
+        let mut cards: Vec<Listed> = Vec::new();
+        for one in list.into_iter().flat_map(PriceList::iter).filter(|one| one.from <= now) {
+            // What stands later goes before what stands earlier, where both apply to the same calls.
+            cards.retain(|old| {
+                old.tier != one.tier || (one.hours.is_some() && one.hours != old.hours)
+            });
+            cards.push(one.clone());
+        }
+        Priced { provider: provider.to_owned(), model: model.to_owned(), cards }
+    }
 }
 
 pub(super) fn run(global: &Global, args: &PricesArgs, output: &mut Output) -> Result<Exit> {
@@ -38,10 +54,9 @@ pub(super) fn run(global: &Global, args: &PricesArgs, output: &mut Output) -> Re
 
 /// What the configuration charges: each model at a provider once.
 fn configured(routes: &Routes, name: Option<&str>) -> Result<Vec<Priced>> {
-    let priced = |target: &Target| Priced {
-        provider: target.provider_name.to_string(),
-        model: target.model.to_string(),
-        card: target.card.as_deref().cloned(),
+    let now = clock::now();
+    let priced = |target: &Target| {
+        Priced::new(&target.provider_name, &target.model, target.prices.as_deref(), now)
     };
     if let Some(name) = name {
         return match routes.find(name) {
@@ -74,9 +89,8 @@ fn catalogue(name: Option<&str>) -> Vec<Priced> {
     let mut all = Vec::new();
     for provider in catalogue.providers() {
         for info in catalogue.models(provider).iter().filter(|info| asked(provider, info.id)) {
-            let card = catalogue.card(provider, info.id, now);
-            let (provider, model) = (provider.to_owned(), info.id.to_owned());
-            all.push(Priced { provider, model, card });
+            let list = catalogue.list(provider, info.id);
+            all.push(Priced::new(provider, info.id, list.as_ref(), now));
         }
     }
     all
@@ -85,17 +99,21 @@ fn catalogue(name: Option<&str>) -> Vec<Priced> {
 /// A row a tier. Prices are those listed: where one is missing, the class costs what its plainer class
 /// costs.
 fn table(found: &[Priced], format: Format) -> Table {
-    let rates = || found.iter().flat_map(|one| &one.card).flat_map(|card| &card.tiers);
+    let cards = || found.iter().flat_map(|one| &one.cards);
+    let rates = || cards().flat_map(|one| &one.card.tiers);
     // A terminal shows the columns that say something; a program always gets them all.
     let shown = |class: &Class| {
         format != Format::Table || rates().any(|tier| tier.rates.get(*class).is_some())
     };
     let classes: Vec<Class> = Class::ALL.into_iter().filter(shown).collect();
-    let fees = format != Format::Table
-        || found.iter().flat_map(|one| &one.card).any(|card| card.per_request.is_some());
+    let fees = format != Format::Table || cards().any(|one| one.card.per_request.is_some());
+    let tiers = format != Format::Table || cards().any(|one| one.tier != ServiceTier::Standard);
+    let hours = format != Format::Table || cards().any(|one| one.hours.is_some());
 
-    let mut columns =
-        vec![Column::text("provider"), Column::text("model"), Column::number("above_input_tokens")];
+    let mut columns = vec![Column::text("provider"), Column::text("model")];
+    columns.extend(tiers.then(|| Column::text("tier")));
+    columns.extend(hours.then(|| Column::text("hours_utc")));
+    columns.push(Column::number("above_input_tokens"));
     columns.extend(classes.iter().map(|class| column(*class, format)));
     if fees {
         columns.push(match format {
@@ -105,14 +123,17 @@ fn table(found: &[Priced], format: Format) -> Table {
     }
     columns.extend(["version", "source", "since"].map(Column::text));
     let mut table = Table::new(columns);
-    for Priced { provider, model, card } in found {
+    for Priced { provider, model, cards } in found {
         let names = || [Cell::from(provider.as_str()), Cell::from(model.as_str())];
-        let Some(card) = card else {
+        if cards.is_empty() {
             table.rows.push(names().into());
-            continue;
-        };
-        for tier in &card.tiers {
+        }
+        for (one, tier) in cards.iter().flat_map(|one| one.card.tiers.iter().map(move |t| (one, t)))
+        {
+            let card = &one.card;
             let mut row: Vec<Cell> = names().into();
+            row.extend(tiers.then(|| one.tier.name().into()));
+            row.extend(hours.then(|| one.hours.map_or(Cell::Null, |h| Cell::Text(h.to_string()))));
             row.push(tier.above_input_tokens.into());
             row.extend(classes.iter().map(|class| price(&tier.rates, *class)));
             if fees {
@@ -152,7 +173,7 @@ fn amount(price: UnitPrice, units: u64) -> Cell {
 
 #[cfg(test)]
 mod tests {
-    use tollgate_accounting::{Tier, Timestamp};
+    use tollgate_accounting::{PriceCard, Tier};
 
     use super::*;
 
@@ -172,8 +193,9 @@ mod tests {
             ],
             per_request: None,
         };
-        let one = |model: &str, card| Priced { provider: "p".into(), model: model.into(), card };
-        vec![one("m", Some(card)), one("unpriced", None)]
+        let list = PriceList::of(card.into());
+        let now = Timestamp::from_micros(1_800_000_000_000_000);
+        vec![Priced::new("p", "m", Some(&list), now), Priced::new("p", "unpriced", None, now)]
     }
 
     #[test]
@@ -188,6 +210,8 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["rows"][0]["input_usd_per_million"], "0.075");
         assert_eq!(json["rows"][0]["web_search_usd_per_thousand"], "10");
+        assert_eq!(json["rows"][0]["tier"], "standard");
+        assert!(json["rows"][0]["hours_utc"].is_null());
         assert_eq!(json["rows"][0]["since"], "2023-11-14T22:13:20Z");
         assert_eq!(json["rows"][1]["above_input_tokens"], 200_000);
         assert_eq!(json["rows"][1]["input_usd_per_million"], "0.15");

@@ -1,10 +1,14 @@
 //! `[prices."provider/model"]` and `unknown_price`: what models cost, in decimals that are never
-//! rounded. A table is one price; a list of tables is a history, dated by `effective_from`.
+//! rounded. A table is one price, with those of some hours and of other service tiers inside it; a
+//! list of tables is a history, dated by `effective_from`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{civil::Date, tz::TimeZone};
-use tollgate_accounting::{Class, PriceCard, Rates, Tier, Timestamp};
+use tollgate_accounting::{
+    Class, Hours, Listed, PriceCard, PriceList, Rates, ServiceTier, Tier, Timestamp,
+};
 use toml::de::DeValue;
 
 use super::{
@@ -48,40 +52,84 @@ pub(super) fn prices(root: &Section<'_>, providers: &BTreeMap<String, Provider>)
     prices
 }
 
-/// The history of one model, ascending.
-fn cards(field: &Field<'_>) -> Vec<PriceCard> {
+/// The history of one model, ascending; within one date, first what always holds.
+fn cards(field: &Field<'_>) -> PriceList {
     let mut dated = Vec::new();
     if matches!(field.value, DeValue::Array(_)) {
         for item in field.list().into_iter().flatten() {
-            dated.extend(item.section().and_then(|table| card(table)).map(|card| (item, card)));
+            let cards = item.section().and_then(|table| listed(&table));
+            dated.extend(cards.map(|(from, cards)| (from, item, cards)));
         }
     } else if let Some(table) = field.section() {
-        return card(table).into_iter().collect();
+        let cards = listed(&table).map(|(_, cards)| cards);
+        return PriceList::new(cards.unwrap_or_default());
     }
-    dated.sort_by_key(|(_, card)| card.effective_from);
+    dated.sort_by_key(|(from, ..)| *from);
     for two in dated.windows(2) {
-        if two[0].1.effective_from == two[1].1.effective_from {
-            two[1].0.error::<()>("two prices hold from the same instant");
+        if two[0].0 == two[1].0 {
+            two[1].1.error::<()>("two prices hold from the same instant");
         }
     }
-    dated.into_iter().map(|(_, card)| card).collect()
+    PriceList::new(dated.into_iter().flat_map(|(.., cards)| cards).collect())
 }
 
-fn card(table: Section<'_>) -> Option<PriceCard> {
-    let effective_from = table.get("effective_from").map(|field| instant(&field));
-    let per_request = table.get("per_request").map(|field| field.per_unit());
-    let source = table.get("source").map(|field| field.text());
-    let base = rates(&table, Rates::new());
-    let tiers = tiers(&table, base);
-    let input = table.require("input", "a free model costs \"0\"");
+/// What a table says: the usual price, and beside it those of some hours and of other service tiers,
+/// all from the same date on.
+fn listed(table: &Section<'_>) -> Option<(Timestamp, Vec<Listed>)> {
+    let from = table.get("effective_from").map(|field| instant(&field));
+    let usual = card(table, None);
+    let mut others = Vec::new();
+    for item in table.get("hours").and_then(|field| field.list()).into_iter().flatten() {
+        let Some(section) = item.section() else { continue };
+        let hours = section.require("utc", "it says when: \"16:30-00:30\"");
+        let hours = hours.and_then(|field| {
+            let help = "write \"16:30-00:30\": from and to, in UTC, each day";
+            Hours::parse(field.text()?)
+                .map_or_else(|| field.error_help("not a span of hours", help), Some)
+        });
+        let at = card(&section, usual.as_ref());
+        section.done();
+        others.push(hours.zip(at).map(|(hours, card)| (ServiceTier::Standard, Some(hours), card)));
+    }
+    for tier in [ServiceTier::Batch, ServiceTier::Flex, ServiceTier::Priority] {
+        let Some(section) = table.section(tier.name()) else { continue };
+        let own = card(&section, usual.as_ref());
+        section.done();
+        others.push(own.map(|card| (tier, None, card)));
+    }
     table.done();
-    input?;
+    let from = from.unwrap_or(Some(Timestamp::MIN))?;
+    let all = std::iter::once(usual.map(|card| (ServiceTier::Standard, None, card))).chain(others);
+    let all: Option<Vec<Listed>> = all
+        .map(|one| {
+            let (tier, hours, mut card) = one?;
+            card.effective_from = from;
+            card.version = match hours {
+                Some(hours) => format!("configuration@{hours}"),
+                None if tier == ServiceTier::Standard => "configuration".to_owned(),
+                None => format!("configuration@{tier}"),
+            };
+            Some(Listed { tier, from, hours, card: Arc::new(card) })
+        })
+        .collect();
+    Some((from, all?))
+}
+
+/// One price. What is of certain hours or another tier has all its rates said, and the usual price's
+/// source and fee unless it says otherwise.
+fn card(table: &Section<'_>, usual: Option<&PriceCard>) -> Option<PriceCard> {
+    let per_request = table.get("per_request").map(|field| field.per_unit());
+    let source = table.get("source").map(|field| field.text().map(str::to_owned));
+    let base = rates(table, Rates::new());
+    let tiers = tiers(table, base);
+    table.require("input", "a free model costs \"0\"")?;
+    let source = source.flatten().or_else(|| usual.map(|usual| usual.source.clone()));
     Some(PriceCard {
-        version: "configuration".to_owned(),
-        source: source.flatten().unwrap_or("configuration").to_owned(),
-        effective_from: effective_from.unwrap_or(Some(Timestamp::MIN))?,
+        version: String::new(),
+        source: source.unwrap_or_else(|| "configuration".to_owned()),
+        effective_from: Timestamp::MIN,
         tiers: tiers?,
-        per_request: per_request.unwrap_or(None),
+        per_request: per_request.unwrap_or_else(|| usual.and_then(|usual| usual.per_request)),
     })
 }
 

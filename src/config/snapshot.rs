@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
-use tollgate_accounting::{Limit, PriceCard, Rates, Terms, Timestamp};
+use tollgate_accounting::{Limit, PriceCard, PriceList, Rates, Terms, Timestamp};
 
 use super::{problem::Problem, secret::Secret};
 use crate::prompts::File;
@@ -116,16 +116,20 @@ pub enum UnknownPrice {
     Ceiling(Rates),
 }
 
-/// Price cards by provider and model, each list ascending by the instant it holds from. Their version
-/// says only that they come from the file; whoever charges by one adds what tells it from the next.
+/// Price lists by provider and model. The versions of their cards say only that they come from the
+/// file; whoever charges by one adds what tells it from the next.
 #[derive(Debug, Default)]
-pub struct Prices(pub(super) BTreeMap<String, BTreeMap<String, Vec<PriceCard>>>);
+pub struct Prices(pub(super) BTreeMap<String, BTreeMap<String, PriceList>>);
 
 impl Prices {
-    /// The card that holds at an instant.
+    /// Everything the file says of what a model costs.
+    pub fn list(&self, provider: &str, model: &str) -> Option<&PriceList> {
+        self.0.get(provider)?.get(model)
+    }
+
+    /// The card that holds at an instant for a call that asks for no service tier.
     pub fn at(&self, provider: &str, model: &str, now: Timestamp) -> Option<&PriceCard> {
-        let cards = self.0.get(provider)?.get(model)?;
-        cards.iter().rev().find(|card| card.effective_from <= now)
+        self.list(provider, model)?.standard(now).map(|card| &**card)
     }
 
     /// Whether there is any card for a model.
@@ -137,7 +141,7 @@ impl Prices {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &PriceCard)> {
         self.0.iter().flat_map(|(provider, models)| {
             models.iter().flat_map(move |(model, cards)| {
-                cards.iter().map(move |card| (provider.as_str(), model.as_str(), card))
+                cards.iter().map(move |one| (provider.as_str(), model.as_str(), &*one.card))
             })
         })
     }

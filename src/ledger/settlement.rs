@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use tollgate_accounting::{
-    Amounts, Charge, Class, FailedAttempts, Money, Overflow, PriceCard, PriceError, Provenance,
-    Rounding, ServiceTier, Terms, Timestamp, Usage,
+    Amounts, Charge, Class, FailedAttempts, Money, Overflow, PriceCard, PriceError, PriceList,
+    Provenance, Rounding, ServiceTier, Terms, Timestamp, Usage,
 };
 
 use super::entry::{CallId, Counted, Entry, Kind, Outcome};
@@ -77,6 +77,8 @@ pub struct Attempt {
     /// The price in force when the call came in; the dearest that may apply until the provider says
     /// which tier it was processed in.
     pub card: Arc<PriceCard>,
+    /// All cards of the target, and when the call came in: they decide the card once the tier is known.
+    prices: Option<(Arc<PriceList>, Timestamp)>,
     /// Our count of the input.
     pub input: Counted,
     /// How far it got.
@@ -113,6 +115,7 @@ impl Attempt {
             model,
             tier: None,
             card,
+            prices: None,
             input,
             reach: Reach::Planned,
             status: None,
@@ -126,8 +129,19 @@ impl Attempt {
         }
     }
 
-    /// Takes the provider's word for the service tier.
+    /// With all cards of the target, for a call that came in at that instant.
+    #[must_use]
+    pub fn priced(self, prices: Arc<PriceList>, at: Timestamp) -> Attempt {
+        Attempt { prices: Some((prices, at)), ..self }
+    }
+
+    /// Takes the provider's word for the service tier, and charges by its card. One without a card
+    /// leaves it at the dearest that was thought to apply, which the hold has room for.
     pub(super) fn processed_in(&mut self, name: &str) {
+        let card = self.prices.as_ref().and_then(|(list, at)| {
+            ServiceTier::reported(name).and_then(|tier| list.charged(tier, *at))
+        });
+        self.card = card.unwrap_or(&self.card).clone();
         self.tier = Some(match ServiceTier::reported(name) {
             Some(tier) => tier.name().into(),
             // A tier of which nothing is known: the row has its name, as far as that is one.

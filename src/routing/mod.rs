@@ -7,7 +7,7 @@ mod plan;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tollgate_accounting::{Money, PriceCard};
+use tollgate_accounting::{Money, PriceCard, PriceList, Timestamp};
 use tollgate_tokenizer::Family;
 
 pub use health::Health;
@@ -22,8 +22,8 @@ pub struct Target {
     pub provider_name: Arc<str>,
     /// The model as the provider calls it.
     pub model: Arc<str>,
-    /// Its price; where it has none, the call is refused.
-    pub card: Option<Arc<PriceCard>>,
+    /// Its prices; where it has none, the call is refused.
+    pub prices: Option<Arc<PriceList>>,
     /// How its text is counted.
     pub family: Family,
     /// The model whose chat rules it is counted by: its own, but for the demo's.
@@ -34,6 +34,13 @@ pub struct Target {
     pub weight: u32,
     /// How it has been doing.
     pub health: Arc<Health>,
+}
+
+impl Target {
+    /// What a call costs that asks for no service tier.
+    pub fn card(&self, at: Timestamp) -> Option<&PriceCard> {
+        self.prices.as_ref()?.standard(at).map(|card| &**card)
+    }
 }
 
 /// What a model's name stands for.

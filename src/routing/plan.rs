@@ -79,7 +79,7 @@ mod tests {
             provider: 0,
             provider_name: "p".into(),
             model: "m".into(),
-            card: None,
+            prices: None,
             family: tollgate_tokenizer::family("gpt-4o"),
             counted_as: "gpt-4o".into(),
             max_output_tokens: None,

@@ -19,6 +19,7 @@ mod limits;
 mod markup;
 mod messages;
 mod odd_usage;
+mod prices;
 mod prompts;
 mod quote;
 mod repeats;

@@ -5,11 +5,12 @@ mod models;
 mod names;
 mod prices;
 mod rule;
+mod tiers;
 
 use std::sync::OnceLock;
 
 use serde::Deserialize;
-use tollgate_accounting::{PriceCard, Timestamp};
+use tollgate_accounting::{PriceCard, PriceList, Timestamp};
 
 pub use models::{Modalities, ModelInfo};
 
@@ -19,6 +20,7 @@ pub struct Catalogue<'d> {
     models: models::Models<'d>,
     /// In the order they are asked: the first that knows a price is believed.
     prices: Vec<prices::Prices<'d>>,
+    tiers: tiers::Tiers<'d>,
 }
 
 /// Why a file of the catalogue cannot be taken.
@@ -34,6 +36,7 @@ pub struct CatalogueError {
 struct Sources<'d> {
     genai_prices: &'d str,
     models_dev: &'d str,
+    service_tiers: &'d str,
     demo: &'d str,
 }
 
@@ -55,6 +58,7 @@ fn read_builtin() -> Result<Catalogue<'static>, CatalogueError> {
     let genai = include_str!("../../data/genai-prices-v2.json");
     catalogue.add_prices("genai-prices", dates.genai_prices, genai)?;
     catalogue.add_models(dates.models_dev, include_str!("../../data/models-dev.json"))?;
+    catalogue.add_tiers(dates.service_tiers, include_str!("../../data/service-tiers.json"))?;
     Ok(catalogue)
 }
 
@@ -79,11 +83,29 @@ impl<'d> Catalogue<'d> {
         Ok(())
     }
 
-    /// What a model costs at a provider at that instant; nothing where it is not known, which is not
-    /// the same as nothing to pay.
+    /// Takes what other service tiers than the standard one cost, in place of what was known before.
+    pub fn add_tiers(&mut self, date: &'d str, json: &'d str) -> Result<(), CatalogueError> {
+        self.tiers = tiers::Tiers::read(date, json)
+            .map_err(|e| CatalogueError { file: "service tiers", message: e.to_string() })?;
+        Ok(())
+    }
+
+    /// Everything known of what a model costs at a provider: since when, at what hours, in which
+    /// service tier. Nothing where it is not known, which is not the same as nothing to pay.
+    pub fn list(&self, provider: &str, model: &str) -> Option<PriceList> {
+        let name = names::in_prices(provider);
+        let priced = self.prices.iter().find_map(|p| p.list(name, model));
+        let list = priced.or_else(|| {
+            let card = self.models.card(names::in_models(provider), model)?;
+            Some(PriceList::of(card.into()))
+        })?;
+        let id = self.prices.iter().find_map(|p| p.id(name, model));
+        Some(id.map_or_else(|| list.clone(), |id| self.tiers.add(name, id, list.clone())))
+    }
+
+    /// What a call that asks for no tier costs at that instant.
     pub fn card(&self, provider: &str, model: &str, at: Timestamp) -> Option<PriceCard> {
-        let priced = self.prices.iter().find_map(|p| p.card(names::in_prices(provider), model, at));
-        priced.or_else(|| self.models.card(names::in_models(provider), model))
+        self.list(provider, model)?.standard(at).map(|card| PriceCard::clone(card))
     }
 
     /// What is known of a model at a provider.

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tollgate_accounting::{Class, PriceCard, Rates, Tier, Timestamp, UnitPrice};
+use tollgate_accounting::{
+    Class, Hours, Listed, PriceCard, PriceList, Rates, ServiceTier, Tier, Timestamp, UnitPrice,
+};
 
 use super::rule::Rule;
 use crate::decimal;
@@ -48,8 +50,8 @@ struct Dated<'d> {
 enum When {
     Always,
     From(Timestamp),
-    /// Between two seconds of each day.
-    Daily(i64, i64),
+    /// At some hours of each day.
+    Daily(Hours),
 }
 
 /// A number as it is written, or a base and what it is above so many tokens.
@@ -141,18 +143,26 @@ impl<'d> Prices<'d> {
         Ok(Prices { source, date, providers })
     }
 
-    pub(super) fn card(&self, provider: &str, model: &str, at: Timestamp) -> Option<PriceCard> {
+    pub(super) fn list(&self, provider: &str, model: &str) -> Option<PriceList> {
         let (name, found) = self.find(provider, model)?;
-        let holds = |dated: &Dated<'d>| dated.when.holds(at);
-        let index = found.history.iter().rposition(holds).unwrap_or(0);
-        let dated = found.history.get(index)?;
-        Some(PriceCard {
-            version: format!("{}/{}/{name}/{}/{index}", self.source, self.date, found.id),
-            source: format!("{} of {}", self.source, self.date),
-            effective_from: dated.when.since(),
-            tiers: dated.tiers()?,
-            per_request: dated.prices.get("requests_kcount").and_then(|p| unit(p.above(0), 9)),
-        })
+        let listed = found.history.iter().enumerate().filter_map(|(index, dated)| {
+            let card = PriceCard {
+                version: format!("{}/{}/{name}/{}/{index}", self.source, self.date, found.id),
+                source: format!("{} of {}", self.source, self.date),
+                effective_from: dated.when.since(),
+                tiers: dated.tiers()?,
+                per_request: dated.prices.get("requests_kcount").and_then(|p| unit(p.above(0), 9)),
+            };
+            // What stands first holds where nothing else does.
+            let (from, hours) = match dated.when {
+                When::From(start) if index > 0 => (start, None),
+                When::Daily(hours) if index > 0 => (Timestamp::MIN, Some(hours)),
+                When::Always | When::From(_) | When::Daily(_) => (Timestamp::MIN, None),
+            };
+            Some(Listed { tier: ServiceTier::Standard, from, hours, card: card.into() })
+        });
+        let list = PriceList::new(listed.collect());
+        (!list.is_empty()).then_some(list)
     }
 
     pub(super) fn context_window(&self, provider: &str, model: &str) -> Option<u64> {
@@ -327,31 +337,20 @@ impl When {
             let days = http_date::days(year, month, day);
             return Some(When::From(Timestamp::from_micros(days.checked_mul(86_400_000_000)?)));
         }
-        Some(When::Daily(second(wire.start_time?)?, second(wire.end_time?)?))
-    }
-
-    fn holds(self, at: Timestamp) -> bool {
-        match self {
-            When::Always => true,
-            When::From(start) => at >= start,
-            When::Daily(from, to) => {
-                let now = at.micros().div_euclid(1_000_000).rem_euclid(86_400);
-                if to < from { now >= from || now < to } else { (from..to).contains(&now) }
-            }
-        }
+        Hours::new(second(wire.start_time?)?, second(wire.end_time?)?).map(When::Daily)
     }
 
     fn since(self) -> Timestamp {
         match self {
             When::From(start) => start,
-            When::Always | When::Daily(..) => Timestamp::from_micros(0),
+            When::Always | When::Daily(_) => Timestamp::from_micros(0),
         }
     }
 }
 
 /// The second of the day of `hh:mm:ssZ`.
-fn second(time: &str) -> Option<i64> {
-    let mut parts = time.strip_suffix('Z')?.split(':').map(|n| n.parse::<i64>().ok());
+fn second(time: &str) -> Option<u32> {
+    let mut parts = time.strip_suffix('Z')?.split(':').map(|n| n.parse::<u32>().ok());
     let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
     ((0..24).contains(&hour) && (0..60).contains(&minute) && (0..60).contains(&second))
         .then_some((hour * 60 + minute) * 60 + second)

@@ -1,5 +1,5 @@
 use serde_json::Value;
-use tollgate_accounting::{Class, Rounding, Usage};
+use tollgate_accounting::{Class, Rounding, UnitPrice, Usage};
 
 use super::*;
 
@@ -73,6 +73,53 @@ fn prices_are_found_by_rule_case_aside() {
             Some(expected),
             "{provider}/{model}"
         );
+    }
+}
+
+#[test]
+fn other_service_tiers_are_listed_beside_the_standard_one() {
+    use tollgate_accounting::ServiceTier::{Batch, Flex, Priority, Standard};
+    let rate = |provider, model, tier, class| {
+        let list = Catalogue::builtin().list(provider, model)?;
+        list.at(tier, now())?.tiers[0].rates.get(class).map(|price| price.to_string())
+    };
+    let cases = [
+        ("openai", "gpt-5", Standard, Class::Input, Some("1.25")),
+        ("openai", "gpt-5", Priority, Class::Output, Some("20")),
+        ("openai", "gpt-5-2025-08-07", Flex, Class::Output, Some("5")),
+        ("openai", "gpt-5", Flex, Class::CacheRead, Some("0.0625")),
+        ("openai", "gpt-5.1", Batch, Class::Input, Some("0.625")),
+        ("openai", "gpt-4o", Flex, Class::Input, None),
+        ("anthropic", "claude-haiku-4-5", Batch, Class::CacheWriteLong, Some("1")),
+        ("anthropic", "claude-haiku-4-5", Batch, Class::WebSearch, Some("10000")),
+        ("anthropic", "claude-haiku-4-5", Priority, Class::Input, None),
+    ];
+    for (provider, model, tier, class, expected) in cases {
+        assert_eq!(rate(provider, model, tier, class).as_deref(), expected, "{model} {tier}");
+    }
+    // Context tiers are halved with the rest.
+    let flex = Catalogue::builtin().list("openai", "gpt-5.4").unwrap();
+    let flex = flex.at(Flex, now()).unwrap();
+    assert_eq!(flex.tiers[1].rates.get(Class::Input), UnitPrice::per_million("2.5").ok());
+}
+
+#[test]
+fn every_model_named_with_a_service_tier_is_one_that_has_a_price() {
+    let raw: Value = serde_json::from_str(include_str!("../../data/service-tiers.json")).unwrap();
+    for (provider, tiers) in raw.as_object().unwrap() {
+        let half = tiers["half"].as_object().unwrap().values().flat_map(|l| l.as_array().unwrap());
+        let half = half.map(|name| name.as_str().unwrap()).filter(|name| *name != "*");
+        for model in half.chain(tiers["priority"].as_object().unwrap().keys().map(|k| &**k)) {
+            let card = Catalogue::builtin().card(provider, model, now());
+            assert!(card.is_some(), "{provider}/{model}");
+        }
+    }
+    let bad = [
+        r#"{"p":{"priority":{},"half":{"turbo":[]}}}"#,
+        r#"{"p":{"priority":{"m":{"input":"x","cache_read":"1","output":"1"}},"half":{}}}"#,
+    ];
+    for json in bad {
+        assert!(Catalogue::default().add_tiers("d", json).is_err(), "{json}");
     }
 }
 

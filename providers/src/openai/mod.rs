@@ -110,7 +110,7 @@ impl Provider for OpenAi {
 
     fn can(&self, what: Capability) -> bool {
         match what {
-            Capability::Chat => true,
+            Capability::Chat | Capability::ServiceTiers => true,
             Capability::Embeddings => self.profile.embeddings,
         }
     }

@@ -59,6 +59,8 @@ pub enum Capability {
     Chat,
     /// Embeddings.
     Embeddings,
+    /// To process a call in a service tier of the client's choice.
+    ServiceTiers,
 }
 
 /// A provider: pure translation between the hub's words and its own.

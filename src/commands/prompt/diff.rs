@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::json;
 use tollgate::call::Runtime;
 use tollgate::cli::Output;
+use tollgate::clock;
 use tollgate::prompts::Version;
 use tollgate_accounting::{Class, Money, Rounding, Usage};
 
@@ -55,7 +56,7 @@ fn size(runtime: &Runtime, version: &Version) -> Option<Size> {
     let target = route.targets.first()?;
     let tokens = version.template.parts().map(|(_, text)| target.family.count(text)).sum();
     let usage = Usage::new().with(Class::Input, tokens);
-    let cost = target.card.as_ref().and_then(|card| card.cost(&usage, Rounding::Up).ok());
+    let cost = target.card(clock::now()).and_then(|card| card.cost(&usage, Rounding::Up).ok());
     Some(Size { tokens, cost })
 }
 

@@ -65,7 +65,7 @@ impl Call<'_> {
         let choices: Vec<Value> = (0..self.choices).map(|index| self.choice(index)).collect();
         let mut reply = json!({
             "id": self.id, "object": "chat.completion", "created": CREATED,
-            "model": self.body["model"], "choices": choices, "service_tier": "default",
+            "model": self.body["model"], "choices": choices, "service_tier": self.tier(),
         });
         let (usage, reported) = self.usage_block();
         if let Some(usage) = usage {
@@ -127,6 +127,10 @@ impl Call<'_> {
         Reply::stream(steps)
     }
 
+    fn tier(&self) -> &str {
+        if self.script.tier.is_empty() { "default" } else { &self.script.tier }
+    }
+
     fn delta(&self, at: usize, piece: &str) -> Value {
         match &self.speech {
             Speech::Content(_) => json!({"content": piece}),
@@ -154,7 +158,7 @@ impl Call<'_> {
 
     fn chunk(&self, choices: &Value) -> Value {
         json!({"id": self.id, "object": "chat.completion.chunk", "created": CREATED,
-            "model": self.body["model"], "service_tier": "default", "choices": choices})
+            "model": self.body["model"], "service_tier": self.tier(), "choices": choices})
     }
 
     /// The usage chunk, where it was asked for: as it should be, or as the script spoils it.

@@ -37,6 +37,8 @@ pub(crate) struct Script {
     pub(super) error_after: Option<u64>,
     /// A refusal instead of content.
     pub(super) refuse: bool,
+    /// The service tier the reply names.
+    pub(super) tier: String,
     /// A line without an end, of so many bytes, after the first tokens.
     pub(super) flood: usize,
 }
@@ -107,6 +109,7 @@ impl Script {
             "finish" => self.finish = value != "no",
             "error-after" => self.error_after = Some(number()),
             "refuse" => self.refuse = true,
+            "tier" => value.clone_into(&mut self.tier),
             "flood" => self.flood = number() as usize,
             _ => panic!("no such directive: {name}"),
         }
