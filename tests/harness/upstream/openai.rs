@@ -268,7 +268,7 @@ fn wanted_function(body: &Value) -> Option<&Value> {
 }
 
 /// The smallest sensible value of a JSON schema.
-fn by_schema(schema: &Value) -> Value {
+pub(super) fn by_schema(schema: &Value) -> Value {
     if let Some(first) = schema["enum"].get(0) {
         return first.clone();
     }
@@ -289,7 +289,7 @@ pub(super) fn some_words(count: u64) -> Vec<String> {
     (0..count).map(|at| WORDS[at as usize % WORDS.len()].to_owned()).collect()
 }
 
-fn pieces(text: &str) -> Vec<String> {
+pub(super) fn pieces(text: &str) -> Vec<String> {
     let characters: Vec<char> = text.chars().collect();
     characters.chunks(4).map(|piece| piece.iter().collect()).collect()
 }

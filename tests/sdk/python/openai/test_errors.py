@@ -61,9 +61,9 @@ def test_a_model_that_the_account_may_not_use_is_denied(target):
     assert len(client.sent) == 1
 
 
-def test_an_error_inside_a_stream_raises(client, target):
+def test_an_error_inside_a_stream_raises(client, target, breaking):
     with pytest.raises(openai.APIError):
-        for _ in client.chat.completions.create(**target.chat("error-inside"), stream=True):
+        for _ in client.chat.completions.create(**target.chat(breaking), stream=True):
             pass
 
 

@@ -59,18 +59,20 @@ def test_a_stream_ends_with_the_usage_that_was_asked_for(client, target):
     assert text == whole.choices[0].message.content
 
 
-def test_a_cap_ends_the_reply_for_its_length(client, target):
-    reply = client.chat.completions.create(**target.chat("long"), max_completion_tokens=3)
+def test_a_cap_ends_the_reply_for_its_length(client, target, capped):
+    reply = client.chat.completions.create(**target.chat(capped), max_completion_tokens=3)
     assert reply.choices[0].finish_reason == "length"
     assert reply.usage.completion_tokens <= 3
 
 
+@pytest.mark.needs("choices")
 def test_several_choices_come_apart(client, target):
     reply = client.chat.completions.create(**target.chat(), n=3)
     assert [choice.index for choice in reply.choices] == [0, 1, 2]
     assert all(choice.message.content for choice in reply.choices)
 
 
+@pytest.mark.needs("choices")
 def test_several_choices_stream_apart(client, target):
     texts = ["", ""]
     for chunk in client.chat.completions.create(**target.chat(), n=2, stream=True):
@@ -136,6 +138,7 @@ def test_a_structured_output_streams_into_its_model(client, target):
     assert isinstance(final.choices[0].message.parsed, City)
 
 
+@pytest.mark.needs("logprobs")
 def test_log_probabilities_come_through(client, target):
     reply = client.chat.completions.create(**target.chat(), logprobs=True, top_logprobs=1)
     tokens = reply.choices[0].logprobs.content
@@ -156,9 +159,9 @@ def test_a_refusal_streams_through(client, target, refusing):
     assert refusal
 
 
-def test_a_truncated_stream_raises(client, target):
+def test_a_truncated_stream_raises(client, target, cutting):
     with pytest.raises(openai.APIError) as raised:
-        for _ in client.chat.completions.create(**target.chat("truncated"), stream=True):
+        for _ in client.chat.completions.create(**target.chat(cutting), stream=True):
             pass
     assert raised.value.message
 
@@ -170,8 +173,3 @@ async def test_the_asynchronous_client_streams(target):
     async for chunk in await client.chat.completions.create(**target.chat(), stream=True):
         text += chunk.choices[0].delta.content or ""
     assert text
-
-
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
