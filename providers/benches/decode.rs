@@ -31,7 +31,7 @@ unsafe impl GlobalAlloc for Counting {
 static COUNTING: Counting = Counting;
 
 const OPTIONS: EncodeOptions<'static> =
-    EncodeOptions { id: "id", model: "model", created: 1, include_usage: true };
+    EncodeOptions { id: "id", model: "model", created: 1, include_usage: true, echo: "" };
 
 /// Runs `work` for about a second; nanoseconds and allocations a unit, of which it does `units`.
 fn measure(name: &str, units: u64, mut work: impl FnMut()) {

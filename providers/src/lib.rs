@@ -35,6 +35,7 @@ mod template;
 mod turns;
 pub mod unified;
 
+pub use dialect::openai_responses as responses;
 pub use dialect::{Dialect, EncodeOptions, StreamEncoder};
 pub use guard::{Bounds, guard};
 pub use registry::{kinds, provider};

@@ -210,6 +210,7 @@ impl Gateway {
                 }
                 if ticks % PRICES == PRICES - 1 {
                     services.ledger.forget_old_keys();
+                    services.ledger.forget_old_responses();
                     reload.refresh_prices();
                 }
             }

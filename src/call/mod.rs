@@ -172,6 +172,8 @@ struct Told {
     model: String,
     created: u64,
     include_usage: bool,
+    /// What of the request the reply repeats.
+    echo: String,
 }
 
 impl Told {
@@ -192,6 +194,7 @@ impl Told {
             model: operation.model().to_owned(),
             created: u64::try_from(inbound.received_at.micros() / 1_000_000).unwrap_or(0),
             include_usage,
+            echo: operation.dialect().echo(operation.body()),
         }
     }
 
@@ -208,6 +211,7 @@ impl Told {
             model: &self.model,
             created: self.created,
             include_usage: self.include_usage,
+            echo: &self.echo,
         }
     }
 }

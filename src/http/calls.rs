@@ -5,6 +5,7 @@ use axum::response::Response;
 use http::HeaderMap;
 use tollgate_providers::Dialect;
 
+use super::sse::Watch;
 use super::{Failed, Front, caller, prompts, sse};
 use crate::call::{Operation, Served, serve};
 use crate::ledger::CallId;
@@ -56,6 +57,8 @@ pub(super) struct Read {
     pub(super) inbound: crate::call::Inbound,
     pub(super) body: bytes::Bytes,
     pub(super) bounds: tollgate_providers::Bounds,
+    /// The most bytes of a body.
+    pub(super) most: usize,
 }
 
 impl Read {
@@ -72,17 +75,28 @@ impl Read {
             (runtime.max_body_bytes, runtime.bounds)
         };
         let body = caller::body(headers, body, most).await?;
-        Ok(Read { caller, inbound, body, bounds })
+        Ok(Read { caller, inbound, body, bounds, most })
     }
 
+    /// Makes the call.
     pub(super) async fn serve(
         &self,
         front: &Front,
         operation: &Operation<'_>,
     ) -> Result<Response, Failed> {
+        self.watched(front, operation, None).await
+    }
+
+    /// Makes the call; `watch` sees what of a new answer goes to the client.
+    pub(super) async fn watched(
+        &self,
+        front: &Front,
+        operation: &Operation<'_>,
+        watch: Option<Watch>,
+    ) -> Result<Response, Failed> {
         match serve(&front.worker, &self.caller, &self.inbound, operation).await? {
             Served::Made(answered) => {
-                Ok(sse::respond(front, &self.caller, self.inbound.id, answered))
+                Ok(sse::watched(front, &self.caller, self.inbound.id, answered, watch))
             }
             Served::Repeated(name) => sse::repeat(front, name).await,
         }

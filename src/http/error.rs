@@ -47,7 +47,8 @@ impl Failed {
         Failed::new(status, "invalid_request_error", code, message)
     }
 
-    fn param(mut self, param: &str) -> Failed {
+    /// The same about a field of the request.
+    pub(super) fn param(mut self, param: &str) -> Failed {
         self.wire.param = Some(param.to_owned());
         self
     }

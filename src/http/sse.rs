@@ -15,17 +15,37 @@ use crate::clock;
 use crate::ledger::{CallId, KeptReply, KeyName, Reader};
 use crate::tenants::Caller;
 
+/// Sees an answer on its way to the client: whole, or the pieces of a stream, whole frames each.
+pub(super) type Watch = Box<dyn FnMut(&[u8]) + Send>;
+
 /// The response to a call that has an answer.
 pub(super) fn respond(front: &Front, caller: &Caller, id: CallId, answered: Answered) -> Response {
+    watched(front, caller, id, answered, None)
+}
+
+/// The same, with someone who sees what goes to the client.
+pub(super) fn watched(
+    front: &Front,
+    caller: &Caller,
+    id: CallId,
+    answered: Answered,
+    mut watch: Option<Watch>,
+) -> Response {
     let Answered { from, reply } = answered;
     let (body, kind, cost) = match reply {
         Reply::Whole { body, settled } => {
+            if let Some(watch) = &mut watch {
+                watch(&body);
+            }
             (Body::from(body), "application/json", Some(settled.charged.to_string()))
         }
         Reply::Stream(relay) => {
-            let frames = stream::unfold(relay, |mut relay| async move {
+            let frames = stream::unfold((relay, watch), |(mut relay, mut watch)| async move {
                 let bytes = relay.next().await?;
-                Some((Ok::<Bytes, Infallible>(bytes), relay))
+                if let Some(watch) = &mut watch {
+                    watch(&bytes);
+                }
+                Some((Ok::<Bytes, Infallible>(bytes), (relay, watch)))
             });
             (Body::from_stream(frames), "text/event-stream", None)
         }

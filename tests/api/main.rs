@@ -24,4 +24,5 @@ mod prompts;
 mod quote;
 mod repeats;
 mod reports;
+mod responses;
 mod streams;

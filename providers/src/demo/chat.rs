@@ -40,6 +40,7 @@ pub(super) fn respond(call: &Call<'_>, req: &ChatRequest<'_>, manner: Manner) ->
         model: &req.model,
         created: call.created,
         include_usage: req.include_usage,
+        echo: "",
     };
     if req.stream {
         let mut pace = Pace { manner, seed: seed_of(req, u32::MAX) };

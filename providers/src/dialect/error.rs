@@ -5,16 +5,21 @@ use crate::unified::WireError;
 
 /// `{"error":{"message","type","param","code",…}}`.
 pub(crate) fn openai(error: &WireError, out: &mut Vec<u8>) {
-    let WireError { status: _, kind, code, param, message, extra } = error;
     let mut top = Object::open(out);
     let mut inner = top.object("error");
+    openai_members(error, &mut inner);
+    inner.close();
+    top.close();
+}
+
+/// `"message","type","param","code",…`.
+pub(crate) fn openai_members(error: &WireError, inner: &mut Object<'_>) {
+    let WireError { status: _, kind, code, param, message, extra } = error;
     inner.str("message", message).str("type", kind);
     inner.value("param", param).value("code", code);
     for (name, value) in extra {
         inner.value(name, value);
     }
-    inner.close();
-    top.close();
 }
 
 /// `{"type":"error","error":{"type","message",…}}`.

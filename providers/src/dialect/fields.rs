@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::guard::{Member, Outline};
-use crate::unified::{BadRequest, Number, Span, Text};
+use crate::guard::{Bounds, Member, Outline, outline};
+use crate::unified::{BadRequest, Number, Span, Spans, Text};
 
 /// One top-level field: a name and the JSON text of its value.
 pub(crate) struct Field<'a> {
@@ -161,4 +161,31 @@ where
         self.index.set(None);
         Ok(())
     }
+}
+
+/// Takes each field of a body once; gives where fields may be added.
+pub(crate) fn members<'a>(
+    body: &'a [u8],
+    bounds: &Bounds,
+    mut take: impl FnMut(Field<'a>) -> Result<(), BadRequest>,
+) -> Result<Spans, BadRequest> {
+    let outline = outline(body, bounds.max_depth, bounds.max_fields)?;
+    let mut seen: Vec<Text<'a>> = Vec::with_capacity(outline.members.len());
+    for member in &outline.members {
+        let field = Field::of(&outline, member)?;
+        if seen.contains(&field.name) {
+            return Err(field.bad("is given twice"));
+        }
+        seen.push(field.name.clone());
+        take(field)?;
+    }
+    let (insert_at, empty) = (outline.insert_at, outline.members.is_empty());
+    Ok(Spans { insert_at, empty, ..Spans::default() })
+}
+
+/// An element of a field is at fault.
+pub(crate) fn indexed(field: &str, index: usize, why: &str) -> BadRequest {
+    let param = format!("{field}[{index}]");
+    let message = format!("`{param}` {why}");
+    BadRequest::field(param, message)
 }

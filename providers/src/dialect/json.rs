@@ -37,6 +37,21 @@ impl<'o> Object<'o> {
         Object { out, first: true }
     }
 
+    /// Goes on with an object that has members already.
+    pub(crate) fn within(out: &'o mut Vec<u8>) -> Self {
+        Object { out, first: false }
+    }
+
+    /// Writes members that are JSON already, commas between them.
+    pub(crate) fn members(&mut self, json: &str) -> &mut Self {
+        if !self.first {
+            self.out.push(b',');
+        }
+        self.first = false;
+        self.out.extend_from_slice(json.as_bytes());
+        self
+    }
+
     /// Writes a name; the value is to be written next.
     pub(crate) fn key(&mut self, name: &str) -> &mut Vec<u8> {
         if !self.first {

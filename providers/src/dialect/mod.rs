@@ -6,6 +6,7 @@ pub(crate) mod fields;
 pub(crate) mod json;
 pub(crate) mod openai_chat;
 mod openai_embeddings;
+pub mod openai_responses;
 
 use crate::Bounds;
 use crate::unified::{
@@ -17,6 +18,8 @@ use crate::unified::{
 pub enum Dialect {
     /// OpenAI's chat completions.
     OpenAiChat,
+    /// OpenAI's responses.
+    OpenAiResponses,
     /// OpenAI's embeddings.
     OpenAiEmbeddings,
     /// Anthropic's messages.
@@ -40,6 +43,8 @@ pub struct EncodeOptions<'o> {
     pub created: u64,
     /// Whether the client asked for the usage chunk of a stream.
     pub include_usage: bool,
+    /// What of the request the reply repeats: members of a JSON object, as [`Dialect::echo`] gives them.
+    pub echo: &'o str,
 }
 
 /// Writes a stream for a client, whole frames at a time.
@@ -68,6 +73,7 @@ impl Dialect {
     pub const fn name(self) -> &'static str {
         match self {
             Dialect::OpenAiChat => "openai_chat",
+            Dialect::OpenAiResponses => "openai_responses",
             Dialect::OpenAiEmbeddings => "openai_embeddings",
             Dialect::AnthropicMessages => "anthropic_messages",
             Dialect::GeminiGenerateContent => "gemini_generate_content",
@@ -84,6 +90,7 @@ impl Dialect {
     ) -> Result<ChatRequest<'a>, BadRequest> {
         match self {
             Dialect::OpenAiChat => openai_chat::decode(body, bounds),
+            Dialect::OpenAiResponses => openai_responses::decode(body, bounds),
             Dialect::AnthropicMessages => anthropic_messages::decode(body, bounds),
             _ => Err(self.no_chat()),
         }
@@ -98,9 +105,18 @@ impl Dialect {
         openai_embeddings::decode(body, bounds)
     }
 
+    /// What of a request its reply repeats, in dialects whose replies do.
+    pub fn echo(self, body: &[u8]) -> String {
+        match self {
+            Dialect::OpenAiResponses => openai_responses::echo(body),
+            _ => String::new(),
+        }
+    }
+
     /// Writes a whole chat reply.
     pub fn encode_reply(self, reply: &Reply<'_>, options: &EncodeOptions<'_>) -> Vec<u8> {
         match self {
+            Dialect::OpenAiResponses => openai_responses::encode_reply(reply, options),
             Dialect::AnthropicMessages => anthropic_messages::encode_reply(reply, options),
             _ => openai_chat::encode_reply(reply, options),
         }
@@ -109,6 +125,7 @@ impl Dialect {
     /// Writes a streamed chat reply.
     pub fn encoder(self, options: &EncodeOptions<'_>) -> Box<dyn StreamEncoder> {
         match self {
+            Dialect::OpenAiResponses => Box::new(openai_responses::Encoder::new(options)),
             Dialect::AnthropicMessages => Box::new(anthropic_messages::Encoder::new(options)),
             _ => Box::new(openai_chat::Encoder::new(options)),
         }

@@ -9,7 +9,7 @@ use tollgate_providers::{
 
 const CLAUDE: Dialect = Dialect::AnthropicMessages;
 const OPTIONS: EncodeOptions<'static> =
-    EncodeOptions { id: "msg_1", model: "m", created: 1, include_usage: true };
+    EncodeOptions { id: "msg_1", model: "m", created: 1, include_usage: true, echo: "" };
 
 #[test]
 fn a_bad_field_is_named() {

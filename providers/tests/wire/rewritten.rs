@@ -10,7 +10,7 @@ use super::recordings::{CLIENTS, good};
 use super::support::{read_stream, rewrite};
 
 const OPTIONS: EncodeOptions<'static> =
-    EncodeOptions { id: "id", model: "model", created: 1, include_usage: true };
+    EncodeOptions { id: "id", model: "model", created: 1, include_usage: true, echo: "" };
 
 /// Text, calls and finish of each choice.
 fn said(reply: &Reply<'_>) -> Vec<(String, Vec<(String, String)>)> {

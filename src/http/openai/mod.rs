@@ -4,3 +4,4 @@ pub(super) mod chat;
 pub(super) mod embeddings;
 pub(super) mod models;
 pub(super) mod organization;
+pub(super) mod responses;

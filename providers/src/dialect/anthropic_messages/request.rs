@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 
 use crate::anthropic::{block, texts_or};
 use crate::dialect::Dialect;
-use crate::dialect::fields::{Field, says};
-use crate::guard::{Bounds, outline};
+use crate::dialect::fields::{Field, indexed, members, says};
+use crate::guard::Bounds;
 use crate::unified::{
     BadRequest, Block, ChatRequest, Message, ReasoningEffort, ResponseFormat, Role, Sampling,
     Source, Spans, Text, Tool, ToolChoice,
@@ -78,19 +78,10 @@ struct WireMetadata<'a> {
 
 /// Reads a body.
 pub(crate) fn decode<'a>(body: &'a [u8], bounds: &Bounds) -> Result<ChatRequest<'a>, BadRequest> {
-    let outline = outline(body, bounds.max_depth, bounds.max_fields)?;
     let mut draft = Draft::default();
-    draft.spans.insert_at = outline.insert_at;
-    draft.spans.empty = outline.members.is_empty();
-    let mut seen: Vec<Text<'a>> = Vec::with_capacity(outline.members.len());
-    for member in &outline.members {
-        let field = Field::of(&outline, member)?;
-        if seen.contains(&field.name) {
-            return Err(field.bad("is given twice"));
-        }
-        seen.push(field.name.clone());
-        draft.take(field, bounds)?;
-    }
+    let spans = members(body, bounds, |field| draft.take(field, bounds))?;
+    draft.spans.insert_at = spans.insert_at;
+    draft.spans.empty = spans.empty;
     draft.finish(body)
 }
 
@@ -139,7 +130,7 @@ impl<'a> Draft<'a> {
                 self.spans.output_cap = Some(("max_tokens", field.span));
             }
             "tools" if !field.is_null() => field.each(|i, raw: &'a RawValue| {
-                self.tools.push(tool(raw).map_err(|why| at("tools", i, &why))?);
+                self.tools.push(tool(raw).map_err(|why| indexed("tools", i, &why))?);
                 Ok(())
             })?,
             "tool_choice" if !field.is_null() => {
@@ -236,19 +227,17 @@ impl<'a> Draft<'a> {
     }
 }
 
-fn at(field: &str, index: usize, why: &str) -> BadRequest {
-    let param = format!("{field}[{index}]");
-    let message = format!("`{param}` {why}");
-    BadRequest::field(param, message)
-}
-
 fn message<'a>(index: usize, wire: WireMessage<'a>) -> Result<Message<'a>, BadRequest> {
     let role = match wire.role.as_str() {
         "user" => Role::User,
         "assistant" => Role::Assistant,
         "system" => Role::System,
         other => {
-            return Err(at("messages", index, &format!("has the role `{other}`, which is none")));
+            return Err(indexed(
+                "messages",
+                index,
+                &format!("has the role `{other}`, which is none"),
+            ));
         }
     };
     let blocks = texts_or(wire.content, &block).map_err(|why| {

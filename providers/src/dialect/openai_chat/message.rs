@@ -249,7 +249,8 @@ impl<'a> WireContent<'a> {
     }
 }
 
-fn part(raw: &RawValue) -> Result<Block<'_>, String> {
+/// The hub's block of a content part.
+pub(crate) fn part(raw: &RawValue) -> Result<Block<'_>, String> {
     let part: WirePart<'_> = serde_json::from_str(raw.get()).map_err(|e| says(&e))?;
     let kind = part.kind.ok_or("has no `type`")?;
     let missing = |member: &str| format!("is of type `{kind}` but has no `{member}`");

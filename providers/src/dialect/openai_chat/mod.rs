@@ -5,7 +5,7 @@ mod reply;
 mod request;
 mod stream;
 
-pub(crate) use message::{Arguments, WireContent, WireMessage};
+pub(crate) use message::{Arguments, WireContent, WireMessage, media_of_url, part};
 pub(crate) use reply::{encode_reply, write_call};
 pub(crate) use request::decode;
 pub(crate) use stream::Encoder;

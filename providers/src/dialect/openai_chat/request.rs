@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 
 use super::WireMessage;
 use crate::dialect::Dialect;
-use crate::dialect::fields::Field;
-use crate::guard::{Bounds, outline};
+use crate::dialect::fields::{Field, indexed, members};
+use crate::guard::Bounds;
 use crate::unified::{
     BadRequest, ChatRequest, Message, ReasoningEffort, ResponseFormat, Sampling, Source, Spans,
     Text, Tool, ToolChoice,
@@ -76,19 +76,10 @@ struct StreamOptions {
 
 /// Reads a body. Nothing is copied that the body holds in one piece.
 pub(crate) fn decode<'a>(body: &'a [u8], bounds: &Bounds) -> Result<ChatRequest<'a>, BadRequest> {
-    let outline = outline(body, bounds.max_depth, bounds.max_fields)?;
     let mut draft = Draft::default();
-    draft.spans.insert_at = outline.insert_at;
-    draft.spans.empty = outline.members.is_empty();
-    let mut seen: Vec<Text<'a>> = Vec::with_capacity(outline.members.len());
-    for member in &outline.members {
-        let field = Field::of(&outline, member)?;
-        if seen.contains(&field.name) {
-            return Err(field.bad("is given twice"));
-        }
-        seen.push(field.name.clone());
-        draft.take(field, bounds)?;
-    }
+    let spans = members(body, bounds, |field| draft.take(field, bounds))?;
+    draft.spans.insert_at = spans.insert_at;
+    draft.spans.empty = spans.empty;
     draft.finish(body)
 }
 
@@ -135,7 +126,7 @@ impl<'a> Draft<'a> {
                 self.messages = Some(messages);
             }
             "tools" if !field.is_null() => field.each(|i, raw: &'a RawValue| {
-                self.tools.push(tool(raw).map_err(|why| fault("tools", i, &why))?);
+                self.tools.push(tool(raw).map_err(|why| indexed("tools", i, &why))?);
                 Ok(())
             })?,
             "functions" if !field.is_null() => field.each(|_, f: WireFunction<'a>| {
@@ -238,12 +229,6 @@ impl<'a> Draft<'a> {
             source: Source { dialect: Dialect::OpenAiChat, body, spans: self.spans },
         })
     }
-}
-
-fn fault(field: &str, index: usize, why: &str) -> BadRequest {
-    let param = format!("{field}[{index}]");
-    let message = format!("`{param}` {why}");
-    BadRequest::field(param, message)
 }
 
 fn tool(raw: &RawValue) -> Result<Tool<'_>, String> {

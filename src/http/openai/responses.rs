@@ -1,0 +1,317 @@
+//! `POST /v1/responses`, what it keeps, and `/v1/responses/input_tokens`. A kept response is its
+//! account's own: to any other it does not exist. Reading one back asks no provider and costs nothing.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
+use http::{HeaderMap, HeaderValue, header};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use tollgate_providers::{Dialect, responses};
+
+use crate::call::{Operation, input_tokens};
+use crate::http::calls::Read;
+use crate::http::query::pairs;
+use crate::http::sse::Watch;
+use crate::http::{Failed, Front, caller, json, reading, stamp};
+use crate::ledger::{CallId, KeptResponse, Ledger, Reader};
+use crate::tenants::Caller;
+
+const DIALECT: Dialect = Dialect::OpenAiResponses;
+/// Items of a page where the question does not say, and at most; OpenAI's own figures.
+const PAGE: usize = 20;
+const LARGEST_PAGE: usize = 100;
+
+pub(in crate::http) async fn create(
+    State(front): State<Front>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let id = CallId::new();
+    let answer = async {
+        let mut read = Read::of(&front, &headers, body, id).await?;
+        let kept = resume(&front, &mut read).await?;
+        let request = DIALECT.decode_chat(&read.body, &read.bounds)?;
+        let watch = kept.map(|items| {
+            let ledger = front.worker.services.ledger.clone();
+            keeper(ledger, read.caller.account.clone(), items)
+        });
+        read.watched(&front, &Operation::Chat(Box::new(request)), watch).await
+    };
+    answer.await.unwrap_or_else(|failed: Failed| failed.response(DIALECT, Some(id)))
+}
+
+/// Counted here with the model's tokenizer, so it costs nothing and asks nobody.
+pub(in crate::http) async fn count(
+    State(front): State<Front>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let answer = async {
+        let mut read = Read::of(&front, &headers, body, CallId::new()).await?;
+        resume(&front, &mut read).await?;
+        let request = DIALECT.decode_chat(&read.body, &read.bounds)?;
+        let runtime = front.worker.services.runtime.load_full();
+        let operation = Operation::Chat(Box::new(request));
+        Ok(input_tokens(&runtime, &read.caller, &operation)?)
+    };
+    match answer.await {
+        Ok(tokens) => json(&json!({ "object": "response.input_tokens", "input_tokens": tokens })),
+        Err(failed) => Failed::response(failed, DIALECT, None),
+    }
+}
+
+pub(in crate::http) async fn one(
+    State(front): State<Front>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let answer = async {
+        let caller = caller::authenticate(&front, &headers)?;
+        let stream =
+            pairs(query.as_deref().unwrap_or("")).any(|(n, v)| n == "stream" && v == "true");
+        if stream {
+            return Err(Failed::parameter("stream", "a kept response is read whole"));
+        }
+        find(&front, &caller, &id).await
+    };
+    match answer.await {
+        Ok(kept) => {
+            let mut response = Response::new(Body::from(kept.body));
+            let headers = response.headers_mut();
+            let kind = HeaderValue::from_static("application/json");
+            headers.insert(header::CONTENT_TYPE, kind);
+            stamp(headers, None);
+            response
+        }
+        Err(failed) => failed.response(DIALECT, None),
+    }
+}
+
+pub(in crate::http) async fn delete(
+    State(front): State<Front>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Response {
+    let answer = async {
+        let caller = caller::authenticate(&front, &headers)?;
+        find(&front, &caller, &id).await?;
+        let ledger = front.worker.services.ledger.clone();
+        let (account, id) = (caller.account.clone(), id.clone());
+        let forget = tokio::task::spawn_blocking(move || ledger.forget_response(account, id));
+        match forget.await {
+            Ok(done) => Ok(done?),
+            Err(error) => Err(Failed::internal(&error)),
+        }
+    };
+    match answer.await {
+        Ok(()) => json(&json!({ "id": id, "object": "response", "deleted": true })),
+        Err(failed) => Failed::response(failed, DIALECT, None),
+    }
+}
+
+/// Only a response made in the background can be cancelled, and there are none here.
+pub(in crate::http) async fn cancel(
+    State(front): State<Front>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Response {
+    let answer = async {
+        let caller = caller::authenticate(&front, &headers)?;
+        let kept = find(&front, &caller, &id).await?;
+        let message =
+            format!("{} was not made in the background, so it cannot be cancelled", kept.id);
+        Err(Failed::parameter("response_id", message))
+    };
+    let answer: Result<(), Failed> = answer.await;
+    answer.map_or_else(|failed| failed.response(DIALECT, None), |()| json(&json!({})))
+}
+
+pub(in crate::http) async fn input_items(
+    State(front): State<Front>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let answer = async {
+        let caller = caller::authenticate(&front, &headers)?;
+        let page = Page::parse(query.as_deref().unwrap_or(""))?;
+        let kept = find(&front, &caller, &id).await?;
+        page.of(responses::input_items(&kept.id, &kept.items))
+    };
+    match answer.await {
+        Ok(list) => json(&list),
+        Err(failed) => failed.response(DIALECT, None),
+    }
+}
+
+/// Puts what a request continues before its own items. Gives all items, if the response is to be kept.
+async fn resume(front: &Front, read: &mut Read) -> Result<Option<String>, Failed> {
+    let asked = responses::read(&read.body, &read.bounds)?;
+    let (mut items, store) = (asked.items(), asked.store);
+    if let Some(previous) = &asked.previous {
+        let kept = find(front, &read.caller, previous)
+            .await
+            .map_err(|failed| failed.param("previous_response_id"))?;
+        items = responses::joined(&responses::conversation(&kept.items, &kept.body), &items);
+        let body = asked.with_items(&items);
+        if body.len() > read.most {
+            return Err(Failed::too_large(read.most));
+        }
+        read.body = body.into();
+    }
+    Ok(store.then_some(items))
+}
+
+async fn find(front: &Front, caller: &Caller, id: &str) -> Result<KeptResponse, Failed> {
+    let ledger = front.worker.services.ledger.clone();
+    let (account, name) = (caller.account.clone(), id.to_owned());
+    let read = move |reader: &Reader| {
+        // A response made a moment ago may still be on its way to the file.
+        match reader.kept_response(&account, &name)? {
+            None if ledger.flush().is_ok() => reader.kept_response(&account, &name),
+            found => Ok(found),
+        }
+    };
+    let found = reading(front, read).await?;
+    found.ok_or_else(|| Failed::no_such("response", id))
+}
+
+/// Keeps the response when it passes: the whole body, or what a stream's last event holds.
+fn keeper(ledger: Ledger, account: Arc<str>, items: String) -> Watch {
+    let mut items = Some(items);
+    Box::new(move |bytes| {
+        let Some(response) = finished(bytes) else { return };
+        let Some(items) = items.take() else { return };
+        if let Some(id) = id_of(response) {
+            let (body, account) = (response.to_owned(), account.clone());
+            ledger.keep_response(account, KeptResponse { id, items, body });
+        }
+    })
+}
+
+/// The response in a whole body, or in the event that ends a stream.
+fn finished(bytes: &[u8]) -> Option<&str> {
+    #[derive(Deserialize)]
+    struct Last<'a> {
+        #[serde(borrow)]
+        response: &'a RawValue,
+    }
+    if bytes.first() == Some(&b'{') {
+        return std::str::from_utf8(bytes).ok();
+    }
+    let ends = ["completed", "incomplete", "failed"];
+    let text = std::str::from_utf8(bytes).ok()?;
+    let at = ends.iter().find_map(|end| text.find(&format!("event: response.{end}\n")))?;
+    let data = text.get(at..)?.lines().find_map(|line| line.strip_prefix("data: "))?;
+    serde_json::from_str::<Last<'_>>(data).ok().map(|last| last.response.get())
+}
+
+fn id_of(response: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        id: String,
+    }
+    serde_json::from_str::<Named>(response).ok().map(|named| named.id)
+}
+
+/// Which of the items are asked for.
+#[derive(Debug)]
+struct Page {
+    limit: usize,
+    oldest_first: bool,
+    after: Option<String>,
+}
+
+impl Page {
+    fn parse(query: &str) -> Result<Page, Failed> {
+        let mut page = Page { limit: PAGE, oldest_first: false, after: None };
+        for (name, value) in pairs(query) {
+            match name.as_str() {
+                "limit" => {
+                    let limit = value.parse().ok().filter(|n| (1..=LARGEST_PAGE).contains(n));
+                    let message = format!("limit is between 1 and {LARGEST_PAGE}");
+                    page.limit = limit.ok_or_else(|| Failed::parameter("limit", message))?;
+                }
+                "order" => {
+                    page.oldest_first = match value.as_str() {
+                        "asc" => true,
+                        "desc" => false,
+                        _ => return Err(Failed::parameter("order", "order is asc or desc")),
+                    };
+                }
+                "after" => page.after = Some(value),
+                // What to include changes nothing: every item is given whole.
+                name if name.starts_with("include") => {}
+                other => {
+                    return Err(Failed::parameter(other, format!("{other} is not supported here")));
+                }
+            }
+        }
+        Ok(page)
+    }
+
+    fn of(self, mut items: Vec<Value>) -> Result<Value, Failed> {
+        if !self.oldest_first {
+            items.reverse();
+        }
+        if let Some(after) = self.after {
+            let place = items.iter().position(|item| item["id"] == after.as_str());
+            let message = format!("there is no item {after}");
+            let place = place.ok_or_else(|| Failed::parameter("after", message))?;
+            items.drain(..=place);
+        }
+        let has_more = items.len() > self.limit;
+        items.truncate(self.limit);
+        let id = |item: Option<&Value>| item.map_or(Value::Null, |item| item["id"].clone());
+        let (first, last) = (id(items.first()), id(items.last()));
+        Ok(json!({
+            "object": "list",
+            "data": items,
+            "first_id": first,
+            "last_id": last,
+            "has_more": has_more,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_response_is_found_in_a_body_and_in_the_event_that_ends_a_stream() {
+        let body = br#"{"id":"resp_1","output":[]}"#;
+        assert_eq!(finished(body).and_then(id_of).as_deref(), Some("resp_1"));
+        let stream = b"event: response.output_item.done\ndata: {\"type\":\"x\"}\n\n\
+            event: response.incomplete\ndata: {\"type\":\"y\",\"response\":{\"id\":\"resp_2\"}}\n\n";
+        assert_eq!(finished(stream), Some(r#"{"id":"resp_2"}"#));
+        for other in [
+            &b"event: response.created\ndata: {\"response\":{\"id\":\"r\"}}\n\n"[..],
+            b": ping\n\n",
+            b"\xff",
+        ] {
+            assert_eq!(finished(other), None);
+        }
+    }
+
+    #[test]
+    fn pages_of_items_follow_each_other() {
+        let items = || (0..5).map(|n| json!({ "id": format!("i{n}") })).collect::<Vec<_>>();
+        let page = |query: &str| Page::parse(query).ok().unwrap().of(items()).ok().unwrap();
+        let first = page("limit=2");
+        assert_eq!((&first["first_id"], &first["last_id"]), (&json!("i4"), &json!("i3")));
+        assert_eq!(first["has_more"], true);
+        let next = page("limit=3&after=i3&order=desc");
+        assert_eq!((&next["first_id"], &next["has_more"]), (&json!("i2"), &json!(false)));
+        assert_eq!(page("order=asc")["first_id"], "i0");
+        for bad in ["limit=0", "limit=101", "limit=x", "order=up", "before=i1"] {
+            assert!(Page::parse(bad).is_err(), "{bad}");
+        }
+        assert!(Page::parse("after=none").ok().unwrap().of(items()).is_err());
+    }
+}
