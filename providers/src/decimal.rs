@@ -1,7 +1,7 @@
 //! Exact reading of JSON numbers that are money. No float is ever made of them.
 
 /// `text` times ten to the power `places`, where that is a whole number that fits.
-pub(crate) fn exact(text: &str, places: i32) -> Option<i128> {
+pub fn exact(text: &str, places: i32) -> Option<i128> {
     match scaled(text, places)? {
         (whole, false) => Some(whole),
         (_, true) => None,
@@ -9,7 +9,7 @@ pub(crate) fn exact(text: &str, places: i32) -> Option<i128> {
 }
 
 /// `text` times ten to the power `places`, cut to a whole number; and whether something was cut off.
-pub(crate) fn scaled(text: &str, places: i32) -> Option<(i128, bool)> {
+pub fn scaled(text: &str, places: i32) -> Option<(i128, bool)> {
     let (negative, text) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),

@@ -19,7 +19,7 @@ pub mod catalogue;
 pub mod cohere;
 pub mod compatible;
 mod counts;
-mod decimal;
+pub mod decimal;
 pub mod demo;
 pub mod dialect;
 pub mod gemini;

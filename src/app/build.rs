@@ -211,7 +211,7 @@ impl Targets {
 }
 
 /// What the configuration charges for a model at a provider: its own prices, else the built-in ones.
-pub(super) fn price_list(snapshot: &Snapshot, provider: &str, model: &str) -> Option<PriceList> {
+pub fn price_list(snapshot: &Snapshot, provider: &str, model: &str) -> Option<PriceList> {
     let kind = snapshot.providers.get(provider)?.kind;
     let own = snapshot.prices.list(provider, model).cloned();
     let list = own.or_else(|| Catalogue::builtin().list(kind, model))?;

@@ -14,6 +14,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use build::BuildError;
+pub use build::price_list;
 pub use pepper::PepperError;
 pub use preview::{Preview, runtime};
 
@@ -21,7 +22,10 @@ use crate::call::{Counting, Drains, Queues, Services, Sizes, Worker};
 use crate::config::{self, Snapshot};
 use crate::control::{Control, ControlError, PromptError, Publisher};
 use crate::http::{Admin, AdminKey, Front};
-use crate::ledger::{Durability, Ledger, OpenError, Opened, Reader, Specs, StoreError};
+use crate::ledger::{
+    AdjustError, Billed, Compared, Durability, Ledger, OpenError, Opened, Range, Reader, Rerated,
+    Specs, StoreError,
+};
 use crate::prompts::Shelf;
 use crate::telemetry;
 use crate::tenants::Directory;
@@ -160,6 +164,24 @@ impl Gateway {
         &self.publisher
     }
 
+    /// Rates a range of calls anew, by the configuration's prices.
+    ///
+    /// # Errors
+    /// Where the ledger cannot be read or written.
+    pub fn rerate(&self, range: &Range) -> Result<Rerated, AdjustError> {
+        let snapshot = self.reload.accepted.load();
+        let prices = |provider: &str, model: &str| price_list(&snapshot, provider, model);
+        self.services.ledger.rerate(&self.reader, range, &prices)
+    }
+
+    /// Books what a provider's bill says beyond what is owed.
+    ///
+    /// # Errors
+    /// Where the ledger cannot be read or written.
+    pub fn book_bill(&self, provider: &str, bill: &[Billed]) -> Result<Vec<Compared>, AdjustError> {
+        self.services.ledger.book_bill(&self.reader, provider, bill)
+    }
+
     /// Serves until it is told to stop; `ready` is told the addresses once calls are taken.
     ///
     /// # Errors
@@ -185,13 +207,16 @@ impl Gateway {
             Some(config) => {
                 let key = AdminKey::new(config.key.expose()).map_err(StartError::Random)?;
                 let render = metrics.clone();
-                let again = reload.clone();
+                let (again, prices) = (reload.clone(), reload.clone());
                 let admin = Admin {
                     control: control.clone(),
                     publisher,
                     ledger: services.ledger.clone(),
                     reader,
                     key,
+                    prices: Arc::new(move |provider, model| {
+                        price_list(&prices.accepted.load(), provider, model)
+                    }),
                     metrics: Arc::new(move || render.render()),
                     reload: Arc::new(move || again.run()),
                 };

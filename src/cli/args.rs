@@ -104,6 +104,10 @@ pub enum Command {
     /// Prompt templates: list, show, run, test, compare, publish
     #[command(subcommand)]
     Prompt(PromptCommand),
+    /// Rate calls of a range anew at the prices configured now, and book the differences
+    Rerate(RerateArgs),
+    /// Lay a provider's bill beside what the ledger believes is owed
+    Reconcile(ReconcileArgs),
     /// Verify the ledger: every sum and the chain of its rows
     Audit(AuditArgs),
 }
@@ -183,6 +187,9 @@ pub struct ReportArgs {
     /// Up to this time, not including it
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     pub to: Option<When>,
+    /// As the ledger was at this time: without the corrections booked since
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub as_of: Option<When>,
     /// The zone of dates in --from and --to [default: the account's, else UTC]
     #[arg(long, value_name = "ZONE", value_parser = zone)]
     pub timezone: Option<String>,
@@ -318,6 +325,50 @@ pub struct PricesArgs {
     /// The whole built-in catalogue, whatever the configuration says
     #[arg(long)]
     pub all: bool,
+    /// How to print it [default: table]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+}
+
+/// `tollgate rerate`.
+#[derive(Args, Debug)]
+pub struct RerateArgs {
+    /// Calls from this time on: 2026-11-01, -7d
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub from: When,
+    /// Up to this time, not including it
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub to: When,
+    /// Of this account and those below it only
+    #[arg(long)]
+    pub account: Option<String>,
+    /// Of this model only, by the provider's name or as it was asked for
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Say what would be corrected, and correct nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How to print it [default: table]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+}
+
+/// `tollgate reconcile`.
+#[derive(Args, Debug)]
+pub struct ReconcileArgs {
+    /// The provider whose bill it is, by its name in the configuration
+    #[arg(long)]
+    pub provider: String,
+    /// Pages of OpenAI's costs or usage, of Anthropic's cost or usage report, or a CSV with the
+    /// columns day, model, cost_usd, input_tokens, output_tokens
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// How far the bill may be from the ledger, all lines together: 0.05 (dollars) or 1%
+    #[arg(long, default_value = "0")]
+    pub tolerance: String,
+    /// Book the differences in money on the provider's side; no tenant is charged
+    #[arg(long)]
+    pub book: bool,
     /// How to print it [default: table]
     #[arg(long, value_enum)]
     pub format: Option<Format>,

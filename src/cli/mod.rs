@@ -15,7 +15,7 @@ pub use args::{
     AuditArgs, By, Cli, Color, Command, CountArgs, DemoArgs, Format, Global, KeyCommand,
     KeyCreateArgs, KeyListArgs, KeyRevokeArgs, ModelsArgs, PricesArgs, PromptCommand,
     PromptDiffArgs, PromptPublishArgs, PromptRunArgs, PromptShowArgs, PromptTestArgs, QuoteArgs,
-    Refused, ReportArgs, RequestCommand, RequestShowArgs,
+    ReconcileArgs, Refused, ReportArgs, RequestCommand, RequestShowArgs, RerateArgs,
 };
 pub use json::Json;
 pub use output::Output;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod audit;
+mod bill;
 mod check;
 mod count;
 mod demo;
@@ -10,8 +11,10 @@ mod models;
 mod prices;
 mod prompt;
 mod quote;
+mod reconcile;
 mod report;
 mod request;
+mod rerate;
 mod serve;
 
 use std::io::Read;
@@ -37,6 +40,8 @@ pub(crate) fn run(cli: Cli, output: &mut Output) -> Result<Exit> {
         Command::Models(args) => models::run(&global, &args, output),
         Command::Prices(args) => prices::run(&global, &args, output),
         Command::Prompt(command) => prompt::run(&global, command, output),
+        Command::Rerate(args) => rerate::run(&global, &args, output),
+        Command::Reconcile(args) => reconcile::run(&global, &args, output),
         Command::Audit(_) => audit::run(&global, output),
     }
 }

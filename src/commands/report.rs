@@ -18,6 +18,7 @@ pub(super) fn run(global: &Global, args: ReportArgs, output: &mut Output) -> Res
         to: instant(args.to)?,
         account: args.account,
         endpoint: None,
+        as_of: instant(args.as_of)?,
     };
     let mut by = Vec::new();
     for group in &args.by {

@@ -49,6 +49,18 @@ fn human(call: &Value) -> String {
     for attempt in call["attempts"].as_array().into_iter().flatten() {
         out.push_str(&self::attempt(attempt));
     }
+    for correction in call["adjustments"].as_array().into_iter().flatten() {
+        let get = |name: &str| text(&correction[name]);
+        out.push_str(&format!(
+            "\nadjusted {}: {}\n  charged ${}, owed ${}, markup ${}, absorbed ${}\n",
+            get("at"),
+            get("reason"),
+            get("charged_usd"),
+            get("owed_usd"),
+            get("markup_usd"),
+            get("absorbed_usd"),
+        ));
+    }
     out
 }
 
@@ -77,6 +89,10 @@ fn attempt(attempt: &Value) -> String {
             get(&format!("{side}_provenance")),
         ));
     }
+    if !get("markup").is_empty() {
+        let terms = get("markup");
+        out.push_str(&format!("  {:<18} {terms} = ${}\n", "markup", get("markup_usd")));
+    }
     out.push_str(&format!(
         "  charged ${}, owed ${}, absorbed ${}, held ${}\n",
         get("charged_usd"),
@@ -84,7 +100,10 @@ fn attempt(attempt: &Value) -> String {
         get("absorbed_usd"),
         get("held_usd"),
     ));
-    out.push_str(&format!("  price {} from {}\n", text(&price["version"]), text(&price["source"])));
+    let tier = get("tier");
+    let tier = if tier.is_empty() { tier } else { format!(", {tier} tier") };
+    let (version, source) = (text(&price["version"]), text(&price["source"]));
+    out.push_str(&format!("  price {version} from {source}{tier}\n"));
     out
 }
 

@@ -13,15 +13,18 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tollgate_accounting::Timestamp;
+use tollgate_accounting::{PriceList, Timestamp};
 
 use super::prompts::admin as prompts;
-use super::view;
+use super::{corrections, view};
 use crate::control::{Control, ControlError, NewKey, Publisher};
-use crate::ledger::{CallId, Filter, GroupBy, Ledger, Reader, StoreError};
+use crate::ledger::{CallId, Filter, GroupBy, Ledger, Reader, Refused, StoreError};
 
 /// The largest body of an admin request.
 const MOST_BODY: usize = 64 * 1024;
+
+/// What a model at a provider costs by the configuration of the moment.
+pub type Prices = dyn Fn(&str, &str) -> Option<PriceList> + Send + Sync;
 
 /// What the admin plane works on.
 #[derive(Clone)]
@@ -36,6 +39,8 @@ pub struct Admin {
     pub reader: Arc<Reader>,
     /// A keyed digest of the admin key, and the key of the digest.
     pub key: AdminKey,
+    /// What models cost, for rating calls anew.
+    pub prices: Arc<Prices>,
     /// Renders the metrics.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Reads the configuration again; the error lists everything wrong with it.
@@ -91,6 +96,12 @@ impl From<ControlError> for Problem {
     }
 }
 
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Problem {
+        ControlError::Ledger(refused).into()
+    }
+}
+
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Problem {
         tracing::error!(%error, "an admin request failed");
@@ -110,6 +121,8 @@ pub fn admin_routes(admin: Admin) -> Router {
         .route("/admin/prompts", get(prompts::list).post(prompts::publish).layer(published))
         .route("/admin/prompts/labels", post(prompts::label))
         .route("/admin/reports", get(reports))
+        .route("/admin/rerate", post(corrections::rerate))
+        .route("/admin/bills", post(corrections::bill))
         .route("/admin/requests/{id}", get(request))
         .route("/admin/reload", post(reload))
         .fallback(async || Problem(StatusCode::NOT_FOUND, "there is nothing here".to_owned()))
@@ -259,6 +272,7 @@ async fn reports(
         match name.as_str() {
             "account" => filter.account = Some(value),
             "endpoint" => filter.endpoint = Some(value),
+            "as_of" => filter.as_of = Some(instant(&name, &value)?),
             "from" => filter.from = Some(instant(&name, &value)?),
             "to" => filter.to = Some(instant(&name, &value)?),
             "by" => {
@@ -304,7 +318,7 @@ where
     }
 }
 
-fn bad(detail: String) -> Problem {
+pub(super) fn bad(detail: String) -> Problem {
     Problem(StatusCode::BAD_REQUEST, detail)
 }
 
@@ -312,7 +326,7 @@ pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| bad(error.to_string()))
 }
 
-fn instant(name: &str, text: &str) -> Result<Timestamp, Problem> {
+pub(super) fn instant(name: &str, text: &str) -> Result<Timestamp, Problem> {
     let at: jiff::Timestamp =
         text.parse().map_err(|_| bad(format!("{name} is an RFC 3339 instant, not {text:?}")))?;
     Ok(Timestamp::from_micros(at.as_microsecond()))

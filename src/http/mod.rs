@@ -4,6 +4,7 @@ mod admin;
 mod anthropic;
 mod caller;
 mod calls;
+pub mod corrections;
 mod error;
 mod openai;
 mod own;
@@ -23,7 +24,7 @@ use axum::routing::{get, post};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use tollgate_providers::Dialect;
 
-pub use admin::{Admin, AdminKey, admin_routes};
+pub use admin::{Admin, AdminKey, Prices, admin_routes};
 pub use error::Failed;
 
 use crate::call::Worker;

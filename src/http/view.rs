@@ -14,9 +14,11 @@ use crate::ledger::{CallId, Entry, KeyRow, Kind, Reader, Refused, ReportRow, Sto
 /// it was settled with. `None` where the ledger has no such call.
 pub fn explain(reader: &Reader, id: CallId) -> Result<Option<Explained>, StoreError> {
     let entries = reader.call(id)?;
-    let Some(last) = entries.last() else { return Ok(None) };
+    let (corrections, made): (Vec<&Entry>, Vec<&Entry>) =
+        entries.iter().partition(|entry| entry.kind == Kind::Adjustment);
+    let Some(last) = made.last().or(corrections.last()) else { return Ok(None) };
     let account = last.account.to_string();
-    let attempts = entries.iter().map(|e| attempt(reader, e)).collect::<Result<Vec<_>, _>>()?;
+    let attempts = made.iter().map(|e| attempt(reader, e)).collect::<Result<Vec<_>, _>>()?;
     let charged: i64 = entries.iter().map(|e| e.charged.nanos()).sum();
     let value = json!({
         "id": id.to_string(),
@@ -34,8 +36,23 @@ pub fn explain(reader: &Reader, id: CallId) -> Result<Option<Explained>, StoreEr
         "output_tokens": entries.iter().map(|e| e.posted_output).sum::<u64>(),
         "charged_usd": tollgate_accounting::Money::from_nanos(charged).to_string(),
         "attempts": attempts,
+        "adjustments": corrections.iter().map(|e| adjustment(e)).collect::<Vec<_>>(),
     });
     Ok(Some(Explained { account, value }))
+}
+
+/// A correction: what it changed, why, and by which card.
+fn adjustment(entry: &Entry) -> Value {
+    json!({
+        "attempt": entry.attempt,
+        "at": entry.at.to_string(),
+        "reason": entry.error.as_deref(),
+        "price_version": &*entry.card,
+        "charged_usd": entry.charged.to_string(),
+        "owed_usd": entry.owed.to_string(),
+        "markup_usd": entry.markup.to_string(),
+        "absorbed_usd": entry.absorbed.to_string(),
+    })
 }
 
 /// A call and whose it is.
@@ -87,6 +104,7 @@ fn attempt(reader: &Reader, entry: &Entry) -> Result<Value, StoreError> {
             "effective_from": card.as_ref().and_then(|card| since(card.effective_from)),
         },
         "lines": lines,
+        "markup": entry.terms.map(|terms| terms.to_string()),
         "charged_usd": entry.charged.to_string(),
         "owed_usd": entry.owed.to_string(),
         "markup_usd": entry.markup.to_string(),

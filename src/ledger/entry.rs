@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use rusqlite::{Row, Statement};
-use tollgate_accounting::{Class, Money, Provenance, Timestamp, Usage};
+use tollgate_accounting::{Class, Markup, Money, Provenance, Timestamp, Usage};
 
 /// The identity of one call: a UUIDv7 (RFC 9562), so ids are in the order of their time. It names the
 /// hold, every entry of the call, and, as `req_<32 hex digits>`, the request towards the client.
@@ -162,6 +162,8 @@ pub struct Entry {
     pub posted_output: u64,
     /// The service tier the provider says it was processed in.
     pub tier: Option<Arc<str>>,
+    /// The markup it was charged with, where there was any.
+    pub terms: Option<Markup>,
     /// Version of the price card.
     pub card: Arc<str>,
     /// What the tenant pays.
@@ -188,7 +190,7 @@ pub(super) const COLUMNS: &str = "id, attempt, kind, at, received_at, account, k
     input, cache_read, cache_write, cache_write_long, audio_input, image_input, output, reasoning, \
     audio_output, image_output, web_search, input_provenance, output_provenance, counted_input, \
     delivered_output, posted_input, posted_output, card, charged, owed, markup, absorbed, saved, \
-    held, first_byte_us, total_us, tier";
+    held, first_byte_us, total_us, tier, terms";
 
 /// The chain's start: the hash before the first row.
 pub(super) const GENESIS: [u8; 32] = [0; 32];
@@ -257,6 +259,7 @@ impl Entry {
             posted_input,
             posted_output,
             tier,
+            terms,
             card,
             charged,
             owed,
@@ -300,7 +303,9 @@ impl Entry {
         }
         to.integer(*first_byte_us)?;
         to.integer(Some(*total_us))?;
-        to.later("tier", tier.as_deref())
+        to.later("tier", tier.as_deref())?;
+        let terms = terms.map(|m| format!("{}/{}", m.share(), m.fee().nanos()));
+        to.later("terms", terms.as_deref())
     }
 
     /// Reads a row selected as `COLUMNS`, starting at column `from`.
@@ -333,6 +338,7 @@ impl Entry {
             posted_input: c.tokens()?,
             posted_output: c.tokens()?,
             tier: None,
+            terms: None,
             card: c.value::<String>()?.into(),
             charged: c.money()?,
             owed: c.money()?,
@@ -344,7 +350,8 @@ impl Entry {
             total_us: c.value()?,
         };
         let tier = c.value::<Option<String>>()?.map(Into::into);
-        Ok(Entry { tier, ..entry })
+        let terms = c.terms()?;
+        Ok(Entry { tier, terms, ..entry })
     }
 }
 
@@ -455,6 +462,17 @@ impl Cursor<'_, '_> {
         let at = self.next;
         let name: Option<String> = self.value()?;
         name.map(|n| Provenance::from_name(&n).ok_or_else(|| unreadable(at, &n))).transpose()
+    }
+
+    fn terms(&mut self) -> rusqlite::Result<Option<Markup>> {
+        let at = self.next;
+        let text: Option<String> = self.value()?;
+        let read = |text: &str| {
+            let (share, fee) = text.split_once('/')?;
+            let fee = Money::from_nanos(fee.parse().ok()?);
+            Some(Markup::basis_points(share.parse().ok()?)?.with_fee(fee))
+        };
+        text.map(|text| read(&text).ok_or_else(|| unreadable(at, &text))).transpose()
     }
 
     fn usage(&mut self) -> rusqlite::Result<Usage> {

@@ -5,7 +5,9 @@
 //! rows is the order of the decisions, and each committed group carries the balances as they were
 //! after its last event: the file is consistent with itself at every commit.
 
+mod adjust;
 mod audit;
+mod bills;
 mod cards;
 mod checkpoint;
 mod directory;
@@ -15,6 +17,7 @@ mod idempotency;
 mod open_hold;
 mod recover;
 mod report;
+mod rerate;
 mod reserve;
 mod responses;
 mod settlement;
@@ -32,13 +35,16 @@ use tollgate_accounting::{
     Standing, Timestamp,
 };
 
+pub use adjust::AdjustError;
 pub use audit::{Audited, Discrepancy, audit};
+pub use bills::{ALL_MODELS, Billed, Compared};
 pub use directory::KeyRow;
 pub use entry::{CallId, Counted, Entry, Kind, Outcome};
 pub use idempotency::{KeptReply, KeyInUse, KeyName, Keyed, Used};
 pub use open_hold::{Durable, OpenHold, Settled, Stop, output_cost};
 pub use recover::{OpenError, Opened, Specs, look};
 pub use report::{Filter, GroupBy, Reader, ReportRow};
+pub use rerate::{Difference, PricesOf, Range, Rerated};
 pub use responses::KeptResponse;
 pub use settlement::{Attempt, CallFacts, Reach};
 pub use store::{Durability, StoreError};
@@ -83,6 +89,8 @@ struct Shared {
     /// The last event whose group is committed.
     committed: AtomicU64,
     waiters: Mutex<Vec<(u64, Waker)>>,
+    /// Held while rows are corrected.
+    correcting: Mutex<()>,
     /// What the disk allows; see `health`.
     health: AtomicU8,
 }
@@ -288,6 +296,7 @@ impl Ledger {
             state: Mutex::new(state),
             wake: Condvar::new(),
             waiters: Mutex::default(),
+            correcting: Mutex::default(),
             health: AtomicU8::new(health::GOOD),
         }))
     }

@@ -240,15 +240,18 @@ fn terms(row: &Row<'_>) -> rusqlite::Result<Terms> {
 fn balances(connection: &Connection) -> rusqlite::Result<Vec<Balance>> {
     let mut statement =
         connection.prepare("SELECT account, limit_key, period, fields FROM balances")?;
-    let rows = statement.query_map([], |row| {
-        Ok(Balance {
-            account: row.get::<_, String>(0)?.into(),
-            limit_key: row.get::<_, String>(1)?.into(),
-            period: row.get(2)?,
-            fields: unpack(&row.get::<_, [u8; 32]>(3)?),
-        })
-    })?;
+    let rows = statement.query_map([], balance)?;
     rows.collect()
+}
+
+/// A row of `balances`.
+pub(super) fn balance(row: &Row<'_>) -> rusqlite::Result<Balance> {
+    Ok(Balance {
+        account: row.get::<_, String>(0)?.into(),
+        limit_key: row.get::<_, String>(1)?.into(),
+        period: row.get(2)?,
+        fields: unpack(&row.get::<_, [u8; 32]>(3)?),
+    })
 }
 
 /// A balance's fields as they are stored.

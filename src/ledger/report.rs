@@ -104,6 +104,8 @@ pub struct Filter {
     pub to: Option<Timestamp>,
     /// Only this operation.
     pub endpoint: Option<String>,
+    /// Rows written before: a statement as it was then, without later corrections.
+    pub as_of: Option<Timestamp>,
 }
 
 /// One group's sums. Tokens are those posted: what the tenant was charged for.
@@ -141,8 +143,8 @@ pub struct ReportRow {
 
 /// Sums are taken over rows that carry a tenant's charge; an attempt given up has only money owed.
 const SUMS: &str = "
-    coalesce(sum(requests), 0), count(*),
-    coalesce(sum(kind <> 'attempt' AND outcome <> 'completed'), 0),
+    coalesce(sum(requests), 0), coalesce(sum(kind <> 'adjustment'), 0),
+    coalesce(sum(kind NOT IN ('attempt', 'adjustment') AND outcome <> 'completed'), 0),
     coalesce(sum(posted_input), 0),
     coalesce(sum(iif(posted_input > 0, cache_read, 0)), 0),
     coalesce(sum(iif(posted_input > 0, coalesce(cache_write, 0) + coalesce(cache_write_long, 0), 0)), 0),
@@ -235,7 +237,7 @@ impl Reader {
 
 impl Filter {
     fn sql(&self) -> (String, Vec<Value>) {
-        let Filter { account, from, to, endpoint } = self;
+        let Filter { account, from, to, endpoint, as_of } = self;
         let mut conditions = vec!["1".to_owned()];
         let mut values: Vec<Value> = Vec::new();
         let mut with = |condition: &str, value: Value| {
@@ -257,6 +259,9 @@ impl Filter {
         }
         if let Some(endpoint) = endpoint {
             with("endpoint = ?", endpoint.clone().into());
+        }
+        if let Some(as_of) = as_of {
+            with("at < ?", as_of.micros().into());
         }
         (conditions.join(" AND "), values)
     }

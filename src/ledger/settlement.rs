@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use tollgate_accounting::{
-    Amounts, Charge, Class, FailedAttempts, Money, Overflow, PriceCard, PriceError, PriceList,
-    Provenance, Rounding, ServiceTier, Terms, Timestamp, Usage,
+    Amounts, Charge, Class, FailedAttempts, Markup, Money, Overflow, PriceCard, PriceError,
+    PriceList, Provenance, Rounding, ServiceTier, Terms, Timestamp, Usage,
 };
 
 use super::entry::{CallId, Counted, Entry, Kind, Outcome};
@@ -179,25 +179,16 @@ pub(super) fn post(
         let last = index + 1 == attempts.len();
         let ended = if last { outcome } else { attempt.ended.unwrap_or(Outcome::Failed) };
         let generated = Generated::of(attempt, ended);
-        let (charge, posted) = if last && tenant_pays(attempt, ended) {
+        let (charge, posted, terms) = if last && tenant_pays(attempt, ended) {
             let usage = charged_usage(attempt, &generated, ended);
-            (
-                bill(attempt, &generated, &usage, held, |owed| {
-                    markup.price_call(owed, Rounding::HalfEven)
-                }),
-                usage,
-            )
+            (bill(attempt, &generated, &usage, held, markup), usage, markup)
         } else if facts.terms.failed == FailedAttempts::Charge {
-            let usage = generated.usage;
-            (
-                bill(attempt, &generated, &usage, held, |owed| {
-                    markup.price(owed, Rounding::HalfEven)
-                }),
-                usage,
-            )
+            // The amount a call is that of the attempt which answered it.
+            let share = markup.with_fee(Money::ZERO);
+            (bill(attempt, &generated, &generated.usage, held, share), generated.usage, share)
         } else {
             let owed = cost(attempt, &generated.usage).unwrap_or(held.cost);
-            (Charge::absorbed_attempt(owed), Usage::new())
+            (Charge::absorbed_attempt(owed), Usage::new(), Markup::NONE)
         };
         let entry = Entry {
             id: facts.id,
@@ -226,6 +217,7 @@ pub(super) fn post(
             posted_input: posted.input_total().unwrap_or(0),
             posted_output: posted.output_total().unwrap_or(0),
             tier: attempt.tier.clone(),
+            terms: Some(terms).filter(|terms| *terms != Markup::NONE),
             card: attempt.card.version.as_str().into(),
             charged: charge.charged(),
             owed: charge.owed(),
@@ -338,21 +330,23 @@ fn tenant_pays(attempt: &Attempt, ended: Outcome) -> bool {
 /// for what was passed on; what the provider made beyond it is absorbed, so a cut never overspends.
 fn charged_usage(attempt: &Attempt, generated: &Generated, ended: Outcome) -> Usage {
     match ended {
-        Outcome::Cut => {
-            let mut usage = generated.usage;
-            for class in Class::ALL.into_iter().filter(|c| c.is_output()) {
-                if usage.get(class).is_some() {
-                    usage.set(class, 0);
-                }
-            }
-            usage.set(Class::Output, attempt.output_delivered);
-            usage
-        }
+        Outcome::Cut => passed_on(generated.usage, attempt.output_delivered),
         _ => generated.usage,
     }
 }
 
-/// The legs of an attempt that the tenant pays for, at `price` of the cost of what it is charged for.
+/// The usage of a reply that was cut: what was passed on of the output, and nothing else of it.
+pub(super) fn passed_on(mut usage: Usage, delivered: u64) -> Usage {
+    for class in Class::ALL.into_iter().filter(|c| c.is_output()) {
+        if usage.get(class).is_some() {
+            usage.set(class, 0);
+        }
+    }
+    usage.set(Class::Output, delivered);
+    usage
+}
+
+/// The legs of an attempt that the tenant pays for, with the markup on what it is charged for.
 /// What was generated beyond that is absorbed.
 ///
 /// Where a cost cannot be computed (the sum overflows, a class without a price appears) what was held is
@@ -362,7 +356,7 @@ fn bill(
     generated: &Generated,
     charged: &Usage,
     held: &Amounts,
-    price: impl Fn(Money) -> Result<Money, Overflow>,
+    terms: Markup,
 ) -> Charge {
     let all = |owed| Charge::priced(owed, held.cost).unwrap_or(Charge::ZERO);
     let Ok(owed) = cost(attempt, &generated.usage) else { return all(held.cost) };
@@ -370,7 +364,11 @@ fn bill(
     let legs = |charged: Money| {
         Charge::priced(base, charged)?.plus(&Charge::absorbed_attempt(owed.checked_sub(base)?))
     };
-    price(base).and_then(legs).or_else(|Overflow| legs(base)).unwrap_or_else(|Overflow| all(owed))
+    terms
+        .price_call(base, Rounding::HalfEven)
+        .and_then(legs)
+        .or_else(|Overflow| legs(base))
+        .unwrap_or_else(|Overflow| all(owed))
 }
 
 /// The card's cost of a usage; nothing costs nothing.

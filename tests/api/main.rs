@@ -12,6 +12,7 @@ mod anthropic;
 mod callers;
 mod cli;
 mod connections;
+mod corrections;
 mod forwarding;
 mod holds;
 mod input;

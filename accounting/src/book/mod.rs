@@ -6,6 +6,7 @@
 //! period. Whoever owns the book calls it under one lock; on the path of a call it allocates
 //! nothing once warm.
 
+mod adjust;
 mod audit;
 mod configure;
 mod durable;

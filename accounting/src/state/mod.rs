@@ -203,6 +203,17 @@ impl State {
         }
     }
 
+    /// Changes what was posted at an instant, if its window has a beginning and an end and still runs;
+    /// after `advance`. Says whether it did.
+    pub(crate) fn adjust(&mut self, rule: &Rule, taken_at: Timestamp, change: i64) -> bool {
+        match self {
+            State::Windows(windows) if rule.shape != Shape::Sliding => {
+                windows.adjust(taken_at, change)
+            }
+            State::Windows(_) | State::Bucket(_) | State::Log(_) | State::Flight { .. } => false,
+        }
+    }
+
     /// The last word about a taking: nothing will refer to its tag any more.
     pub(crate) fn forget(&mut self, tag: i64) {
         if let State::Windows(windows) = self {

@@ -111,6 +111,16 @@ impl Windows {
         }
     }
 
+    pub(super) fn adjust(&mut self, taken_at: Timestamp, change: i64) -> bool {
+        let within = self.now.start <= taken_at && taken_at < self.now.end;
+        let posted = self.now.posted.checked_add(change).filter(|posted| *posted >= 0);
+        let fits = posted.and_then(|posted| posted.checked_add(self.now.held)).is_some();
+        if within && fits {
+            self.now.post(0, change, change);
+        }
+        within && fits
+    }
+
     pub(super) fn forget(&mut self, tag: i64) {
         if let Some(balance) = self.find_mut(tag) {
             balance.refs = balance.refs.saturating_sub(1);

@@ -150,6 +150,7 @@ async fn page(
         from: Some(instant(question.start)),
         to: Some(instant(end.min(question.end))),
         endpoint: endpoint.map(str::to_owned),
+        as_of: None,
     };
     let mut by = vec![question.width.group()];
     by.extend(&question.by);
