@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tollgate_accounting::{Listed, PriceCard, PriceList, Tier, Timestamp};
+use tollgate_accounting::{Limit, Listed, PriceCard, PriceList, Tier, Timestamp};
 use tollgate_providers::catalogue::{Catalogue, ModelInfo};
 use tollgate_providers::demo::MODELS;
 use tollgate_providers::{Bounds, provider};
@@ -12,7 +12,7 @@ use tollgate_tokenizer::family;
 
 use crate::call::{Counting, OnClientGone, Runtime, Site};
 use crate::config::{self, AllowedModels, Snapshot};
-use crate::control::Account;
+use crate::control::{Account, Plan, Tenancy};
 use crate::prompts::File;
 use crate::routing::{Health, Order, Route, Routes, Target};
 use crate::tenants::{Allowed, Holds};
@@ -48,12 +48,13 @@ impl Healths {
     }
 }
 
-/// The configuration's accounts as the operator's control takes them.
-pub(super) fn accounts(snapshot: &Snapshot) -> Vec<Account> {
+/// The configuration's tenants as the operator's control takes them.
+pub(super) fn tenancy(snapshot: &Snapshot) -> Tenancy {
     let account = |account: &config::Account| Account {
         path: account.path.clone(),
         name: account.name.clone(),
         zone: account.timezone.clone(),
+        plan: account.plan.clone(),
         limits: account.limits.clone(),
         holds: match account.holds {
             config::Holds::Adaptive => Holds::Adaptive,
@@ -65,7 +66,17 @@ pub(super) fn accounts(snapshot: &Snapshot) -> Vec<Account> {
         },
         terms: account.terms,
     };
-    snapshot.accounts.iter().map(account).collect()
+    let plan = |(name, limits): (&String, &Vec<Limit>)| Plan {
+        name: name.clone(),
+        limits: limits.clone(),
+    };
+    let config::Gateway { limits, timezone, .. } = &snapshot.gateway;
+    Tenancy {
+        accounts: snapshot.accounts.iter().map(account).collect(),
+        plans: snapshot.plans.iter().map(plan).collect(),
+        limits: limits.clone(),
+        zone: timezone.clone(),
+    }
 }
 
 /// The configuration's templates.

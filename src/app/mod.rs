@@ -28,7 +28,7 @@ use crate::ledger::{
 };
 use crate::prompts::Shelf;
 use crate::telemetry;
-use crate::tenants::Directory;
+use crate::tenants::{Directory, Strangers};
 use crate::upstream::{Demo, Upstream};
 use build::Healths;
 
@@ -111,10 +111,9 @@ impl Gateway {
         let healths = Healths::default();
         let counting = Arc::new(Counting::default());
         let runtime = build::runtime(&snapshot, &healths, &counting)?;
-        let accounts = build::accounts(&snapshot);
-        let specs: &Specs<'_> = &|keys, extra| {
-            Control::specs(&accounts, keys, extra).map_err(|error| error.to_string())
-        };
+        let tenancy = build::tenancy(&snapshot);
+        let specs: &Specs<'_> =
+            &|added| Control::specs(&tenancy, added).map_err(|error| error.to_string());
         let opened = Ledger::open(path, durability, specs, Box::new(telemetry::entry))?;
         if opened.recovered > 0 {
             tracing::warn!(calls = opened.recovered, "settled calls that the last run left open");
@@ -125,8 +124,10 @@ impl Gateway {
         counting.load(reader.learned(CORRECTIONS)?);
         let directory = Arc::new(Directory::new(pepper::beside(path)?));
         let ledger = opened.ledger.clone();
-        let control = Arc::new(Control::new(ledger.clone(), directory.clone(), reader.clone()));
-        control.set_accounts(accounts)?;
+        let stop = CancellationToken::new();
+        let control = Control::new(ledger.clone(), directory.clone(), reader.clone(), stop.clone());
+        let control = Arc::new(control);
+        control.set_tenancy(tenancy)?;
         let prompts = Arc::new(Shelf::default());
         let publisher = Publisher::new(opened.ledger.clone(), reader.clone(), prompts.clone());
         let publisher = Arc::new(publisher);
@@ -139,7 +140,7 @@ impl Gateway {
             sizes,
             queues: Queues::default(),
             drains: Drains::new(),
-            stop: CancellationToken::new(),
+            stop,
         });
         let reload = Arc::new(Reload {
             source,
@@ -148,6 +149,7 @@ impl Gateway {
             publisher: publisher.clone(),
             healths,
             counting,
+            strangers: Arc::new(Strangers::new(snapshot.gateway.unauthenticated.clone())),
             accepted: ArcSwap::new(snapshot),
         });
         let demo = Arc::new(Demo::default());
@@ -193,10 +195,13 @@ impl Gateway {
     ) -> Result<(), StartError> {
         let Gateway { services, control, publisher, reader, opened, metrics, reload, demo } = self;
         let snapshot = reload.accepted.load_full();
+        let strangers = reload.strangers.clone();
         let workers = snapshot.server.workers.unwrap_or_else(cores).max(1);
         let front = |_| Front {
             worker: Worker { services: services.clone(), upstream: Upstream::new(demo.clone()) },
             reader: reader.clone(),
+            control: control.clone(),
+            strangers: strangers.clone(),
         };
         let fronts = (0..workers).map(front).collect();
         let drain = snapshot.server.drain;
@@ -217,6 +222,7 @@ impl Gateway {
                     prices: Arc::new(move |provider, model| {
                         price_list(&prices.accepted.load(), provider, model)
                     }),
+                    strangers: strangers.clone(),
                     metrics: Arc::new(move || render.render()),
                     reload: Arc::new(move || again.run()),
                 };
@@ -225,9 +231,12 @@ impl Gateway {
         };
         let last = reload.clone();
         let housekeeping = listen::housekeeping(TICK, {
-            let (services, reload) = (services.clone(), reload.clone());
+            let (services, reload, control) = (services.clone(), reload.clone(), control.clone());
             move |ticks| {
                 services.ledger.sweep();
+                if let Err(error) = control.tick() {
+                    tracing::warn!(%error, "what ended could not be written yet");
+                }
                 telemetry::open_calls(services.ledger.open_calls());
                 metrics.run_upkeep();
                 if ticks % LEARNED == LEARNED - 1 {
@@ -273,6 +282,7 @@ struct Reload {
     publisher: Arc<Publisher>,
     healths: Healths,
     counting: Arc<Counting>,
+    strangers: Arc<Strangers>,
     /// The configuration that was last accepted.
     accepted: ArcSwap<Snapshot>,
 }
@@ -283,9 +293,10 @@ impl Reload {
         let runtime = build::runtime(&snapshot, &self.healths, &self.counting);
         let runtime = runtime.map_err(|error| error.to_string())?;
         // Accounts can still be refused; names and prices are swapped only after that.
-        self.control.set_accounts(build::accounts(&snapshot)).map_err(|e| e.to_string())?;
+        self.control.set_tenancy(build::tenancy(&snapshot)).map_err(|e| e.to_string())?;
         self.publisher.load(build::templates(&snapshot)).map_err(|e| e.to_string())?;
         self.services.runtime.store(Arc::new(runtime));
+        self.strangers.configure(snapshot.gateway.unauthenticated.clone());
         self.accepted.store(snapshot);
         tracing::info!("the configuration was reloaded");
         Ok(())

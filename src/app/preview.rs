@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tollgate_accounting::{AccountSpec, Amounts, Book, Facets, Terms};
+use tollgate_accounting::{Amounts, Book, Facets, Terms};
 
 use super::StartError;
 use super::build::{self, BuildError, Healths};
@@ -11,7 +11,7 @@ use crate::call::quote::{Quote, quote};
 use crate::call::{CallError, Counting, Operation, Runtime, Sizes};
 use crate::clock;
 use crate::config::Snapshot;
-use crate::control::{Account, Control};
+use crate::control::{Control, Tenancy};
 use crate::ledger::{Reader, Specs, look};
 use crate::tenants::{Allowed, Caller, Holds};
 
@@ -27,7 +27,7 @@ pub fn runtime(snapshot: &Arc<Snapshot>) -> Result<Runtime, BuildError> {
 /// A configuration and the balances it would start from.
 pub struct Preview {
     runtime: Runtime,
-    accounts: Vec<Account>,
+    tenancy: Tenancy,
     book: Book,
     sizes: Sizes,
 }
@@ -35,22 +35,15 @@ pub struct Preview {
 impl Preview {
     /// Reads the ledger's file, if there is one.
     pub fn of(snapshot: &Arc<Snapshot>) -> Result<Preview, StartError> {
-        let accounts = build::accounts(snapshot);
-        let specs: &Specs<'_> = &|keys, extra| {
-            let mut specs = Control::specs(&accounts, keys, extra).map_err(|e| e.to_string())?;
-            // The root is the path of whoever has no account: only the gateway's own limits are on it.
-            if !specs.iter().any(|spec| spec.path.is_empty()) {
-                let (path, zone) = (String::new(), "UTC".to_owned());
-                specs.insert(0, AccountSpec { path, zone, limits: Vec::new() });
-            }
-            Ok(specs)
-        };
+        let tenancy = build::tenancy(snapshot);
+        let specs: &Specs<'_> =
+            &|added| Control::specs(&tenancy, added).map_err(|error| error.to_string());
         let book = look(&snapshot.storage.path, specs)?;
         let (runtime, sizes) = (runtime(snapshot)?, Sizes::default());
         if let Ok(reader) = Reader::open(&snapshot.storage.path) {
             sizes.load(reader.learned(super::SIZES)?);
         }
-        Ok(Preview { runtime, accounts, book, sizes })
+        Ok(Preview { runtime, tenancy, book, sizes })
     }
 
     /// What is read of a request.
@@ -73,7 +66,7 @@ impl Preview {
     }
 
     fn caller(&self, path: Option<&str>) -> Option<Caller> {
-        let known = |path| self.accounts.iter().find(|account| account.path == path);
+        let known = |path| self.tenancy.accounts.iter().find(|account| account.path == path);
         let (holds, models, terms) = match path {
             Some(path) => {
                 let account = known(path)?;
@@ -91,6 +84,7 @@ impl Preview {
             models,
             terms,
             expires_at: None,
+            run: None,
         })
     }
 }

@@ -44,6 +44,8 @@ pub enum CallError {
     KeyUsed(Used),
     /// A limit, or the ledger, says no.
     Refused(Refused),
+    /// The run that made it was stopped, or is over.
+    Stopped,
     /// Every attempt failed; this is what the last one said.
     Provider {
         /// What it means.

@@ -116,6 +116,24 @@ pub async fn serve(
     inbound: &Inbound,
     operation: &Operation<'_>,
 ) -> Result<Served, CallError> {
+    let call = made(worker, caller, inbound, operation);
+    match &caller.run {
+        None => call.await,
+        // A run that is stopped has nothing in flight: the call is dropped, and with it its hold.
+        Some(run) => tokio::select! {
+            biased;
+            () = run.stop.cancelled() => Err(CallError::Stopped),
+            served = call => served,
+        },
+    }
+}
+
+async fn made(
+    worker: &Worker,
+    caller: &Caller,
+    inbound: &Inbound,
+    operation: &Operation<'_>,
+) -> Result<Served, CallError> {
     let services = &worker.services;
     let runtime = services.runtime.load_full();
     let ledger = &services.ledger;
@@ -151,7 +169,7 @@ pub async fn serve(
     let told = Told::new(&ask, candidate, runtime.counting.clone());
     let reply = if operation.stream() {
         let flow = relay::Flow::new(site.clone(), target, answer.body, hold, told, step);
-        Reply::Stream(Box::new(Relay::new(worker.clone(), flow, key)))
+        Reply::Stream(Box::new(Relay::new(worker.clone(), caller, flow, key)))
     } else {
         whole::receive(worker, site, target, answer.body, hold, told, key).await?
     };

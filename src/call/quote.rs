@@ -228,6 +228,7 @@ mod tests {
             models: Allowed::All,
             terms: tollgate_accounting::Terms::default(),
             expires_at: None,
+            run: None,
         };
         let operation = read(body.as_bytes(), &Bounds::default()).unwrap();
         let before = format!("{book:?}");

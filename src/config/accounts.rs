@@ -1,6 +1,8 @@
 //! `[accounts.NAME]`: the tree of tenants. A few words are settings; every other table inside an
 //! account is a child of it.
 
+use std::collections::BTreeMap;
+
 use jiff::tz::TimeZoneDatabase;
 use tollgate_accounting::{FailedAttempts, Limit, Terms, Window, Zone};
 
@@ -13,19 +15,23 @@ use super::{
     snapshot::{Account, AllowedModels, Holds, covers},
 };
 
-const RESERVED: [&str; 9] = [
+const RESERVED: [&str; 10] = [
     "timezone",
     "limits",
     "limit",
     "holds",
     "models",
     "name",
+    "plan",
     "markup",
     "markup_per_request",
     "failed_attempts",
 ];
 /// A call is checked against every account on its path.
 const DEEPEST: usize = 8;
+
+/// Limits by the name of their plan.
+type Plans = BTreeMap<String, Vec<Limit>>;
 
 /// What a child has from its parents.
 struct Inherited<'p> {
@@ -48,7 +54,7 @@ struct Above {
 }
 
 /// All accounts, parents before children.
-pub(super) fn accounts(root: &Section<'_>, names: &Names) -> Vec<Account> {
+pub(super) fn accounts(root: &Section<'_>, names: &Names, plans: &Plans) -> Vec<Account> {
     let mut accounts = Vec::new();
     let top = Inherited {
         path: "",
@@ -60,7 +66,7 @@ pub(super) fn accounts(root: &Section<'_>, names: &Names) -> Vec<Account> {
         limits: Vec::new(),
     };
     for (name, field) in root.section("accounts").iter().flat_map(Section::rest) {
-        account(name, &field, &top, names, &mut accounts);
+        account(name, &field, &top, (names, plans), &mut accounts);
     }
     accounts
 }
@@ -69,7 +75,7 @@ fn account(
     name: &str,
     field: &Field<'_>,
     parent: &Inherited<'_>,
-    names: &Names,
+    (names, plans): (&Names, &Plans),
     out: &mut Vec<Account>,
 ) {
     if parent.depth == DEEPEST {
@@ -89,6 +95,7 @@ fn account(
     let timezone = table.get("timezone").and_then(|field| timezone(&field));
     let timezone = timezone.unwrap_or(parent.timezone);
     warn_of_idle(&limits, timezone, parent);
+    let plan = table.get("plan").and_then(|field| plan(&field, plans));
     let holds = table.get("holds").and_then(|field| {
         field.choice(&[("adaptive", Holds::Adaptive), ("strict", Holds::Strict)])
     });
@@ -98,6 +105,7 @@ fn account(
         path,
         name: title.map(str::to_owned),
         timezone: timezone.to_owned(),
+        plan: plan.map(str::to_owned),
         limits: limits.into_iter().map(|(_, limit)| limit).collect(),
         holds: holds.unwrap_or(parent.holds),
         models: models.unwrap_or_else(|| parent.models.clone()),
@@ -108,7 +116,7 @@ fn account(
     for (key, child) in table.rest() {
         if child.is_table() {
             warn_of_slip(key, &child);
-            self::account(key, &child, &below, names, &mut children);
+            self::account(key, &child, &below, (names, plans), &mut children);
         } else {
             table.unknown(key, &child);
         }
@@ -174,7 +182,7 @@ fn warn_of_idle(limits: &[(Field<'_>, Limit)], timezone: &str, parent: &Inherite
     }
 }
 
-fn timezone<'t>(field: &Field<'t>) -> Option<&'t str> {
+pub(super) fn timezone<'t>(field: &Field<'t>) -> Option<&'t str> {
     let zone = field.text()?;
     if Zone::named(zone).is_some() {
         return Some(zone);
@@ -186,6 +194,19 @@ fn timezone<'t>(field: &Field<'t>) -> Option<&'t str> {
         None => "write an IANA zone: \"Europe/Berlin\"".to_owned(),
     };
     field.error_help("there is no such time zone", &help)
+}
+
+/// A plan, if there is one of that name.
+fn plan<'t>(field: &Field<'t>, plans: &Plans) -> Option<&'t str> {
+    let name = field.text()?;
+    if plans.contains_key(name) {
+        return Some(name);
+    }
+    let help = match nearest(name, plans.keys().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("write its limits under [plans.{}]", shorten(name)),
+    };
+    field.error_help("there is no such plan", &help)
 }
 
 /// What may be asked for. A child cannot be allowed more than its parent, so that the list of the

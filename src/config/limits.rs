@@ -78,7 +78,7 @@ pub(super) fn limits<'t>(account: &Section<'t>, names: &Names) -> Vec<(Field<'t>
 }
 
 /// `"200000 tokens per minute"`.
-fn short(field: &Field<'_>) -> Option<Limit> {
+pub(super) fn short(field: &Field<'_>) -> Option<Limit> {
     let DeValue::String(text) = field.value else {
         let help = "\"200000 tokens per minute\"; a table goes under [[accounts.NAME.limit]]";
         return field.error_help("must be a sentence", help);

@@ -3,6 +3,7 @@
 //! name. Loading either gives a whole snapshot or changes nothing, which makes a reload safe.
 
 mod accounts;
+mod gateway;
 mod limits;
 mod models;
 mod names;
@@ -25,8 +26,8 @@ pub use limits::ENDPOINTS;
 pub use problem::{Place, Problem, Severity};
 pub use secret::Secret;
 pub use snapshot::{
-    Account, Admin, Alias, AllowedModels, Durability, Holds, OnClientGone, Prices, Prompts,
-    Provider, Route, Server, Snapshot, Storage, Target, UnknownPrice,
+    Account, Admin, Alias, AllowedModels, Durability, Gateway, Holds, OnClientGone, Prices,
+    Prompts, Provider, Route, Server, Snapshot, Storage, Target, UnknownPrice,
 };
 
 use self::{
@@ -87,7 +88,9 @@ fn snapshot<'t>(reader: &'t Reader<'t>, table: &'t DeTable<'t>) -> Snapshot {
     if let Some(prompts) = &prompts {
         prompts::models(prompts, &names, reader);
     }
-    let accounts = accounts::accounts(&root, &names);
+    let gateway = gateway::gateway(&root, &names);
+    let plans = gateway::plans(&root, &names);
+    let accounts = accounts::accounts(&root, &names, &plans);
     warnings::aliases(&aliases, &served, &accounts);
     warnings::emptiness(&root, &aliases, &served, &accounts);
     warnings::prices(&root, &aliases, &served, unknown_price);
@@ -102,6 +105,8 @@ fn snapshot<'t>(reader: &'t Reader<'t>, table: &'t DeTable<'t>) -> Snapshot {
         prices,
         unknown_price,
         models,
+        gateway,
+        plans,
         accounts,
         prompts,
         warnings,

@@ -23,6 +23,10 @@ pub struct Snapshot {
     pub unknown_price: UnknownPrice,
     /// Aliases by the name that clients ask for.
     pub models: BTreeMap<String, Alias>,
+    /// What holds over all accounts, and for who has none.
+    pub gateway: Gateway,
+    /// Named sets of limits that accounts are on.
+    pub plans: BTreeMap<String, Vec<Limit>>,
     /// Every account; a parent stands before its children.
     pub accounts: Vec<Account>,
     /// Templates, if there are any.
@@ -184,6 +188,17 @@ pub struct Target {
     pub weight: u32,
 }
 
+/// What holds over all accounts, and for who has none.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Limits that all accounts share.
+    pub limits: Vec<Limit>,
+    /// The IANA zone of their calendar periods.
+    pub timezone: String,
+    /// How often a client's address may be refused for its credential before it is told to wait.
+    pub unauthenticated: Vec<Limit>,
+}
+
 /// A node in the tree of tenants.
 #[derive(Debug)]
 pub struct Account {
@@ -193,6 +208,8 @@ pub struct Account {
     pub name: Option<String>,
     /// The IANA zone of its calendar periods; a child has its parent's unless it says otherwise.
     pub timezone: String,
+    /// The plan whose limits it has besides its own; a child has none unless it says so.
+    pub plan: Option<String>,
     /// Its own limits; its parents' apply as well.
     pub limits: Vec<Limit>,
     /// How much a call reserves; a child does as its parent unless it says otherwise.

@@ -1,17 +1,43 @@
-//! What an operator changes while the gateway runs: credentials and limits. Each change is committed
-//! to the ledger's file first and then takes effect at once, for all callers.
+//! What an operator changes while the gateway runs: credentials, limits, plans, raises and runs. Each
+//! change is committed to the ledger with the entry that tells of it, and then takes effect at once,
+//! for all callers.
 
+mod keys;
+mod limits;
+mod plans;
 mod prompts;
+mod runs;
+mod specs;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio_util::sync::CancellationToken;
 use tollgate_accounting::{AccountSpec, ConfigureError, Limit, Terms, Timestamp};
 
-pub use prompts::{PromptError, Publisher, library, number};
-
 use crate::clock;
-use crate::ledger::{KeyRow, Ledger, Reader, Refused, StoreError};
-use crate::tenants::{Allowed, Caller, Credential, Directory, Holds, KeyId, mint};
+use crate::ledger::{Administered, Change, Ledger, Reader, Refused, StoreError};
+use crate::tenants::{Allowed, Directory, Holds};
+
+pub use keys::NewKey;
+pub use plans::{NewRaise, NewRequest, Verdict};
+pub use prompts::{PromptError, Publisher, library, number};
+pub use runs::NewRun;
+
+/// Who decides, where it is the operator.
+const ADMIN: &str = "admin";
+
+/// The configuration's tenants.
+#[derive(Clone, Debug, Default)]
+pub struct Tenancy {
+    /// The accounts; a parent stands before its children.
+    pub accounts: Vec<Account>,
+    /// The plans that accounts can be on.
+    pub plans: Vec<Plan>,
+    /// Limits of the whole gateway, over all accounts.
+    pub limits: Vec<Limit>,
+    /// The zone of the gateway's own periods.
+    pub zone: String,
+}
 
 /// An account as the configuration has it.
 #[derive(Clone, Debug)]
@@ -22,6 +48,8 @@ pub struct Account {
     pub name: Option<String>,
     /// The IANA zone of its periods.
     pub zone: String,
+    /// The plan it is on, unless another was decided on while running.
+    pub plan: Option<String>,
     /// Its limits.
     pub limits: Vec<Limit>,
     /// How much its calls hold.
@@ -32,7 +60,16 @@ pub struct Account {
     pub terms: Terms,
 }
 
-/// Why an operator's change was refused. Nothing was changed.
+/// A named set of limits.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Its name.
+    pub name: String,
+    /// Its limits.
+    pub limits: Vec<Limit>,
+}
+
+/// Why a change was refused. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// There is no such account.
@@ -49,6 +86,54 @@ pub enum ControlError {
         /// The limit.
         limit: String,
     },
+    /// There is no such plan.
+    #[error("account {account:?}: the configuration has no plan {plan:?}")]
+    NoPlan {
+        /// The account.
+        account: String,
+        /// The plan.
+        plan: String,
+    },
+    /// The account has no limit that counts the same, so there is nothing to raise.
+    #[error("account {account:?} has no limit that {limit:?} would raise; it has: {have}")]
+    NothingToRaise {
+        /// The account.
+        account: String,
+        /// The limit.
+        limit: String,
+        /// What it has.
+        have: String,
+    },
+    /// It is no more than there is already.
+    #[error("{limit:?} is not more than {have:?}")]
+    NotMore {
+        /// As wished.
+        limit: String,
+        /// What there is.
+        have: String,
+    },
+    /// There is no such raise, request or run.
+    #[error("there is no {what} {id:?}")]
+    NoSuch {
+        /// What it would be.
+        what: &'static str,
+        /// Its name.
+        id: String,
+    },
+    /// The request was decided before.
+    #[error("the request {id:?} was {state} before")]
+    Decided {
+        /// The request.
+        id: String,
+        /// What became of it.
+        state: &'static str,
+    },
+    /// A run's credential may make calls, and nothing else.
+    #[error("a run cannot do this: it takes a key of its account")]
+    OnlyForKeys,
+    /// What was asked for is beyond what there can be.
+    #[error("{0}")]
+    TooMuch(String),
     /// A limit cannot be read.
     #[error("{text:?} is not a limit: {why}")]
     BadLimit {
@@ -61,7 +146,7 @@ pub enum ControlError {
     #[error("{0}")]
     Conflict(ConfigureError),
     /// The expiry lies in the past.
-    #[error("the key would expire before it is made")]
+    #[error("it would be over before it begins")]
     Expired,
     /// No randomness could be had for a key.
     #[error("the system gives no random numbers: {0}")]
@@ -80,206 +165,105 @@ impl From<Refused> for ControlError {
     }
 }
 
-/// What a new key is to be.
-#[derive(Clone, Debug, Default)]
-pub struct NewKey {
-    /// The account it belongs to.
-    pub account: String,
-    /// What people call it.
-    pub name: String,
-    /// Limits of its own.
-    pub limits: Vec<String>,
-    /// From when it is refused.
-    pub expires_at: Option<Timestamp>,
-}
-
 /// The operator's hand on accounts, credentials and limits.
 pub struct Control {
     ledger: Ledger,
     directory: Arc<Directory>,
     reader: Arc<Reader>,
-    /// The configuration's accounts. Also the lock under which changes are made one at a time.
-    accounts: Mutex<Vec<Account>>,
+    /// The configuration's tenants. Also the lock under which changes are made one at a time.
+    tenancy: Mutex<Tenancy>,
+    /// Ends what runs have in flight when the gateway's streams must end.
+    stop: CancellationToken,
 }
 
 impl Control {
-    /// Takes over a ledger and a directory; nothing is in force until `set_accounts`.
-    pub fn new(ledger: Ledger, directory: Arc<Directory>, reader: Arc<Reader>) -> Control {
-        Control { ledger, directory, reader, accounts: Mutex::default() }
+    /// Takes over a ledger and a directory; nothing is in force until `set_tenancy`.
+    pub fn new(
+        ledger: Ledger,
+        directory: Arc<Directory>,
+        reader: Arc<Reader>,
+        stop: CancellationToken,
+    ) -> Control {
+        Control { ledger, directory, reader, tenancy: Mutex::default(), stop }
     }
 
     /// What the book is made of, from the configuration and what the ledger's file holds.
     pub fn specs(
-        accounts: &[Account],
-        keys: &[KeyRow],
-        extra: &[(String, String)],
+        tenancy: &Tenancy,
+        added: &Administered,
     ) -> Result<Vec<AccountSpec>, ControlError> {
-        specs(accounts, extra, &in_force(accounts, keys))
+        specs::specs(tenancy, added, &keys::in_force(&tenancy.accounts, &added.keys))
     }
 
-    /// Makes these the configured accounts: all of it takes effect, or none.
-    pub fn set_accounts(&self, accounts: Vec<Account>) -> Result<(), ControlError> {
+    /// Makes these the configured tenants: all of it takes effect, or none.
+    pub fn set_tenancy(&self, tenancy: Tenancy) -> Result<(), ControlError> {
         let mut current = self.lock();
-        self.apply(&accounts)?;
-        *current = accounts;
+        self.apply(&tenancy)?;
+        *current = tenancy;
         Ok(())
     }
 
     /// The configured accounts.
     pub fn accounts(&self) -> Vec<Account> {
-        self.lock().clone()
+        self.lock().accounts.clone()
     }
 
-    /// Makes a key. Its text is returned here and is nowhere kept.
-    pub fn create_key(&self, new: NewKey) -> Result<(String, KeyRow), ControlError> {
-        let accounts = self.lock();
-        if !accounts.iter().any(|a| a.path == new.account) {
-            return Err(ControlError::NoAccount(new.account));
-        }
-        let now = clock::now();
-        if new.expires_at.is_some_and(|end| end <= now) {
-            return Err(ControlError::Expired);
-        }
-        for text in &new.limits {
-            limit(text)?;
-        }
-        let (key, credential) = mint(self.directory.pepper()).map_err(ControlError::Random)?;
-        let row = KeyRow {
-            id: credential.id.to_string(),
-            digest: credential.digest,
-            account: new.account,
-            name: new.name,
-            hint: credential.hint,
-            limits: new.limits.join("\n"),
-            created_at: now,
-            expires_at: new.expires_at,
-            revoked_at: None,
-        };
-        self.ledger.put_key(row.clone())?;
-        self.apply(&accounts)?;
-        Ok((key, row))
+    /// The limits of the whole gateway.
+    pub fn gateway_limits(&self) -> Vec<Limit> {
+        self.lock().limits.clone()
     }
 
-    /// Refuses a key from now on. Calls in flight are not stopped.
-    pub fn revoke_key(&self, id: &str) -> Result<KeyRow, ControlError> {
-        let accounts = self.lock();
-        let found = self.reader.keys()?.into_iter().find(|row| row.id == id);
-        let mut row = found.ok_or_else(|| ControlError::NoKey(id.to_owned()))?;
-        row.revoked_at.get_or_insert(clock::now());
-        self.ledger.put_key(row.clone())?;
-        self.apply(&accounts)?;
-        Ok(row)
-    }
-
-    /// Adds a limit to an account, beside those of the configuration.
-    pub fn add_limit(&self, account: &str, text: &str) -> Result<(), ControlError> {
-        let accounts = self.lock();
-        let configured = accounts.iter().find(|a| a.path == account);
-        let configured = configured.ok_or_else(|| ControlError::NoAccount(account.to_owned()))?;
-        let added = limit(text)?;
-        let extra = self.reader.extra_limits()?;
-        let mut mine: Vec<Limit> = configured.limits.clone();
-        for (_, text) in extra.iter().filter(|(path, _)| path == account) {
-            mine.push(limit(text)?);
-        }
-        if mine.iter().any(|have| have.key() == added.key()) {
-            let (account, limit) = (account.to_owned(), text.to_owned());
-            return Err(ControlError::Conflict(ConfigureError::DuplicateLimit { account, limit }));
-        }
-        self.ledger.put_limit(account.to_owned(), text.to_owned(), clock::now())?;
-        self.apply(&accounts)
-    }
-
-    /// Takes a limit back that `add_limit` added.
-    pub fn remove_limit(&self, account: &str, text: &str) -> Result<(), ControlError> {
-        let accounts = self.lock();
-        let extra = self.reader.extra_limits()?;
-        if !extra.iter().any(|(path, have)| path == account && have == text) {
-            let (account, limit) = (account.to_owned(), text.to_owned());
-            return Err(ControlError::NoLimit { account, limit });
-        }
-        self.ledger.remove_limit(account.to_owned(), text.to_owned())?;
-        self.apply(&accounts)
+    /// Looks after what ends by itself: raises, runs, and credentials with limits of their own.
+    pub fn tick(&self) -> Result<(), ControlError> {
+        self.end_raises()?;
+        self.end_runs();
+        self.ledger.forget_retired(runs::is_run)?;
+        Ok(())
     }
 
     /// The account trees of the book and the directory of callers, made anew from the configuration
     /// and the file.
-    fn apply(&self, accounts: &[Account]) -> Result<(), ControlError> {
-        let (keys, extra) = (self.reader.keys()?, self.reader.extra_limits()?);
-        let keys = in_force(accounts, &keys);
-        let specs = specs(accounts, &extra, &keys)?;
+    fn apply(&self, tenancy: &Tenancy) -> Result<(), ControlError> {
+        let added = self.reader.administered(clock::now())?;
+        let keys = keys::in_force(&tenancy.accounts, &added.keys);
+        let specs = specs::specs(tenancy, &added, &keys)?;
         self.ledger.configure(&specs).map_err(ControlError::Conflict)?;
-        let callers = keys.iter().filter_map(|row| {
-            let account = accounts.iter().find(|a| a.path == row.account)?;
-            let charged_path = charged_path(row);
-            let charged = self.ledger.with_book(|book| book.account(&charged_path))?;
-            let id = KeyId::parse(&row.id)?;
-            let credential = Credential { id, digest: row.digest, hint: row.hint.clone() };
-            let caller = Caller {
-                account: account.path.as_str().into(),
-                key: row.id.as_str().into(),
-                charged,
-                charged_path: charged_path.into(),
-                holds: account.holds,
-                models: account.models.clone(),
-                terms: account.terms,
-                expires_at: row.expires_at,
-            };
-            Some((credential, caller))
-        });
+        let callers = keys.iter().filter_map(|row| self.caller(tenancy, row));
         self.directory.replace(callers.collect::<Vec<_>>());
+        self.set_runs(tenancy, &added.runs);
         Ok(())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Account>> {
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Tenancy> {
+        self.tenancy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Keys that open: not revoked, not expired, of an account that there is.
-fn in_force<'k>(accounts: &[Account], keys: &'k [KeyRow]) -> Vec<&'k KeyRow> {
-    let now = clock::now();
-    let opens = |row: &&KeyRow| {
-        row.revoked_at.is_none()
-            && row.expires_at.is_none_or(|end| end > now)
-            && accounts.iter().any(|a| a.path == row.account)
-    };
-    keys.iter().filter(opens).collect()
+impl Tenancy {
+    fn account(&self, path: &str) -> Result<&Account, ControlError> {
+        let found = self.accounts.iter().find(|account| account.path == path);
+        found.ok_or_else(|| ControlError::NoAccount(path.to_owned()))
+    }
 }
 
-/// The book's accounts: the configuration's, with limits added while running, and a node below its
-/// account for each key that has limits of its own.
-fn specs(
-    accounts: &[Account],
-    extra: &[(String, String)],
-    keys: &[&KeyRow],
-) -> Result<Vec<AccountSpec>, ControlError> {
-    let mut specs = Vec::with_capacity(accounts.len() + keys.len());
-    for account in accounts {
-        let mut limits = account.limits.clone();
-        for (_, text) in extra.iter().filter(|(path, _)| *path == account.path) {
-            let added = limit(text)?;
-            // The configuration may have got the same limit since; there it says the amount.
-            if !limits.iter().any(|have| have.key() == added.key()) {
-                limits.push(added);
-            }
-        }
-        specs.push(AccountSpec { path: account.path.clone(), zone: account.zone.clone(), limits });
-    }
-    for row in keys.iter().filter(|row| !row.limits.is_empty()) {
-        let zone = accounts.iter().find(|a| a.path == row.account).map(|a| a.zone.clone());
-        let limits = row.limits.lines().map(limit).collect::<Result<_, _>>()?;
-        let zone = zone.unwrap_or_else(|| "UTC".to_owned());
-        specs.push(AccountSpec { path: charged_path(row), zone, limits });
-    }
-    Ok(specs)
-}
-
-fn charged_path(row: &KeyRow) -> String {
-    if row.limits.is_empty() { row.account.clone() } else { format!("{}/{}", row.account, row.id) }
+fn change(account: &str, by: &str, what: &'static str, words: String) -> Change {
+    Change { account: account.to_owned(), by: by.to_owned(), what, words, at: clock::now() }
 }
 
 fn limit(text: &str) -> Result<Limit, ControlError> {
     let bad = |why: String| ControlError::BadLimit { text: text.to_owned(), why };
     text.parse::<Limit>().map_err(|error| bad(error.to_string()))
+}
+
+/// An instant in words, for the entry of a change.
+fn until(end: Option<Timestamp>) -> String {
+    end.map_or(String::new(), |end| format!(" until {end}"))
+}
+
+/// A name of our own making: what it is, and 80 random bits.
+fn name(what: &str) -> Result<String, ControlError> {
+    let mut bytes = [0; 10];
+    getrandom::fill(&mut bytes).map_err(ControlError::Random)?;
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{what}_{digits}"))
 }

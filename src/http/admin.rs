@@ -13,12 +13,14 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tollgate_accounting::{PriceList, Timestamp};
+use tollgate_accounting::{Limit, PriceList, Timestamp};
 
 use super::prompts::admin as prompts;
-use super::{corrections, view};
+use super::{corrections, strangers, view};
+use crate::clock;
 use crate::control::{Control, ControlError, NewKey, Publisher};
 use crate::ledger::{CallId, Filter, GroupBy, Ledger, Reader, Refused, StoreError};
+use crate::tenants::Strangers;
 
 /// The largest body of an admin request.
 const MOST_BODY: usize = 64 * 1024;
@@ -43,6 +45,8 @@ pub struct Admin {
     pub prices: Arc<Prices>,
     /// Renders the metrics.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Addresses that show a wrong key.
+    pub strangers: Arc<Strangers>,
     /// Reads the configuration again; the error lists everything wrong with it.
     pub reload: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
 }
@@ -84,11 +88,18 @@ impl IntoResponse for Problem {
 impl From<ControlError> for Problem {
     fn from(error: ControlError) -> Problem {
         let status = match error {
-            ControlError::NoAccount(_) | ControlError::NoKey(_) | ControlError::NoLimit { .. } => {
-                StatusCode::NOT_FOUND
-            }
-            ControlError::BadLimit { .. } | ControlError::Expired => StatusCode::BAD_REQUEST,
-            ControlError::Conflict(_) => StatusCode::CONFLICT,
+            ControlError::NoAccount(_)
+            | ControlError::NoKey(_)
+            | ControlError::NoLimit { .. }
+            | ControlError::NoPlan { .. }
+            | ControlError::NoSuch { .. } => StatusCode::NOT_FOUND,
+            ControlError::BadLimit { .. }
+            | ControlError::Expired
+            | ControlError::NotMore { .. }
+            | ControlError::NothingToRaise { .. } => StatusCode::BAD_REQUEST,
+            ControlError::OnlyForKeys => StatusCode::FORBIDDEN,
+            ControlError::Conflict(_) | ControlError::Decided { .. } => StatusCode::CONFLICT,
+            ControlError::TooMuch(_) => StatusCode::UNPROCESSABLE_ENTITY,
             ControlError::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,
             ControlError::Random(_) | ControlError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -125,6 +136,7 @@ pub fn admin_routes(admin: Admin) -> Router {
         .route("/admin/bills", post(corrections::bill))
         .route("/admin/requests/{id}", get(request))
         .route("/admin/reload", post(reload))
+        .merge(super::plans::routes())
         .fallback(async || Problem(StatusCode::NOT_FOUND, "there is nothing here".to_owned()))
         .layer(from_fn_with_state(admin.clone(), guard));
     Router::new()
@@ -142,8 +154,20 @@ async fn guard(State(admin): State<Admin>, request: Request, next: Next) -> Resp
     let mut response = if admin.key.opens(shown) {
         next.run(request).await
     } else {
-        Problem(StatusCode::UNAUTHORIZED, "the admin key is missing or wrong".to_owned())
-            .into_response()
+        let from = strangers::address(&request);
+        let until = from.and_then(|from| admin.strangers.refused(from, clock::now()));
+        match until.map(strangers::wait) {
+            None => {
+                Problem(StatusCode::UNAUTHORIZED, "the admin key is missing or wrong".to_owned())
+                    .into_response()
+            }
+            Some(micros) => {
+                let seconds = micros / 1_000_000 + 1;
+                let words = "this address showed too many wrong keys: wait".to_owned();
+                let problem = Problem(StatusCode::TOO_MANY_REQUESTS, words).into_response();
+                ([(header::RETRY_AFTER, seconds.to_string())], problem).into_response()
+            }
+        }
     };
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
@@ -230,15 +254,19 @@ async fn revoke_key(
 async fn limits(State(admin): State<Admin>) -> Result<Response, Problem> {
     let reader = admin.reader.clone();
     let extra = blocking(move || reader.extra_limits()).await?;
-    let configured = admin.control.accounts();
-    let configured = configured.iter().flat_map(|account| {
-        let each = account.limits.iter();
-        each.map(|l| json!({ "account": account.path, "limit": l.describe(), "source": "config" }))
-    });
+    let own = |account: &str, limits: &[Limit]| {
+        let row =
+            |l: &Limit| json!({ "account": account, "limit": l.describe(), "source": "config" });
+        limits.iter().map(row).collect::<Vec<_>>()
+    };
+    let mut configured = own("", &admin.control.gateway_limits());
+    for account in admin.control.accounts() {
+        configured.extend(own(&account.path, &account.limits));
+    }
     let extra = extra
         .iter()
         .map(|(account, text)| json!({ "account": account, "limit": text, "source": "admin" }));
-    Ok(ok(&json!({ "data": configured.chain(extra).collect::<Vec<_>>() })))
+    Ok(ok(&json!({ "data": configured.into_iter().chain(extra).collect::<Vec<_>>() })))
 }
 
 #[derive(Deserialize)]

@@ -19,6 +19,8 @@ const MOST_TAGS: usize = 16;
 const MOST_TAG_BYTES: usize = 512;
 /// Headers that say which variant of its dialect a client speaks.
 const DIALECT_HEADERS: [&str; 2] = ["anthropic-version", "anthropic-beta"];
+/// The run that a key of its account acts as.
+const RUN: &str = "x-tollgate-run";
 /// A body of unknown length begins with this much room.
 const FIRST_ROOM: usize = 8 * 1024;
 
@@ -32,9 +34,12 @@ pub(super) fn authenticate(front: &Front, headers: &HeaderMap) -> Result<Arc<Cal
     });
     let shown = bearer.or_else(|| text("x-api-key")).or_else(|| text("x-goog-api-key"));
     let directory = &front.worker.services.directory;
-    directory.authenticate(shown, clock::now()).inspect_err(|denied| {
-        tracing::debug!(?denied, "a credential was refused");
-    })
+    let now = clock::now();
+    let found = directory.authenticate(shown, now).and_then(|caller| match text(RUN) {
+        Some(name) => directory.run(&caller, name, now),
+        None => Ok(caller),
+    });
+    found.inspect_err(|denied| tracing::debug!(?denied, "a credential was refused"))
 }
 
 /// The call as its head describes it.

@@ -4,11 +4,13 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
-use tollgate_accounting::{Metric, Money, Refusal, RefusalKind, Timestamp, Why};
+use tollgate_accounting::{DAY, Metric, Money, Refusal, RefusalKind, Timestamp, Why};
 use tollgate_providers::{BadRequest, Dialect, Next, WireError};
 
+use super::strangers::Unauthenticated;
 use crate::call::CallError;
 use crate::clock;
+use crate::control::ControlError;
 use crate::ledger::{CallId, Refused, Used};
 use crate::prompts::RenderError;
 use crate::tenants::Denied;
@@ -17,11 +19,16 @@ use crate::tenants::Denied;
 /// any value) and others hammer (openai-node ignores more than 60 s), so the refusal is final instead.
 const LONGEST_WAIT_MICROS: i64 = 60 * 1_000_000;
 
+/// A limit that resets later than this is never given anew.
+const NEVER_MICROS: i64 = 100 * 365 * DAY;
+
 /// A failure on its way to the client.
 pub struct Failed {
     /// Boxed, for it is large and failures are few.
     wire: Box<WireError>,
     headers: Vec<(HeaderName, String)>,
+    /// Whether it is about the credential; see `strangers`.
+    unauthenticated: bool,
 }
 
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
@@ -40,7 +47,7 @@ impl Failed {
     }
 
     fn of(wire: WireError) -> Failed {
-        Failed { wire: Box::new(wire), headers: Vec::new() }
+        Failed { wire: Box::new(wire), headers: Vec::new(), unauthenticated: false }
     }
 
     fn invalid(status: StatusCode, code: &str, message: impl Into<String>) -> Failed {
@@ -63,6 +70,20 @@ impl Failed {
         self.headers.push((RETRY_AFTER_MS, millis.to_string()));
         self.headers.push((header::RETRY_AFTER, ((millis + 999) / 1000).to_string()));
         self
+    }
+
+    /// The address showed too many wrong credentials lately.
+    pub(super) fn stranger(wait: i64) -> Failed {
+        let message = "this address showed too many wrong credentials: wait, then try a valid one";
+        let code = "too_many_refusals";
+        Failed::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", code, message)
+            .retry_after(wait)
+            .final_word()
+    }
+
+    /// A body of our own routes makes no sense.
+    pub(super) fn body(why: &str) -> Failed {
+        Failed::invalid(StatusCode::BAD_REQUEST, "invalid_body", why)
     }
 
     /// No route is called that.
@@ -157,16 +178,49 @@ impl Failed {
             }
         }
         super::stamp(headers, id);
+        if self.unauthenticated {
+            response.extensions_mut().insert(Unauthenticated);
+        }
         response
     }
 }
 
 impl From<Denied> for Failed {
     /// One and the same answer, whatever was wrong with the credential.
-    fn from(_: Denied) -> Failed {
+    fn from(denied: Denied) -> Failed {
+        if denied == Denied::Run {
+            let message = "x-tollgate-run names no open run of this account";
+            return Failed::invalid(StatusCode::FORBIDDEN, "run_not_open", message);
+        }
         let message = "no valid API key was given: send one of this gateway's keys as \
             `Authorization: Bearer <key>` or `x-api-key: <key>`";
-        Failed::invalid(StatusCode::UNAUTHORIZED, "invalid_api_key", message)
+        let failed = Failed::invalid(StatusCode::UNAUTHORIZED, "invalid_api_key", message);
+        Failed { unauthenticated: true, ..failed }
+    }
+}
+
+impl From<ControlError> for Failed {
+    fn from(error: ControlError) -> Failed {
+        let (status, code) = match &error {
+            ControlError::NoAccount(_)
+            | ControlError::NoKey(_)
+            | ControlError::NoLimit { .. }
+            | ControlError::NoPlan { .. }
+            | ControlError::NoSuch { .. } => (StatusCode::NOT_FOUND, "not_found"),
+            ControlError::BadLimit { .. }
+            | ControlError::NotMore { .. }
+            | ControlError::NothingToRaise { .. } => (StatusCode::BAD_REQUEST, "bad_limit"),
+            ControlError::Expired => (StatusCode::BAD_REQUEST, "expired"),
+            ControlError::OnlyForKeys => (StatusCode::FORBIDDEN, "not_for_runs"),
+            ControlError::TooMuch(_) => (StatusCode::UNPROCESSABLE_ENTITY, "too_much"),
+            ControlError::Conflict(_) | ControlError::Decided { .. } => {
+                (StatusCode::CONFLICT, "conflict")
+            }
+            ControlError::Ledger(_) | ControlError::Random(_) | ControlError::Store(_) => {
+                return Failed::internal(&error);
+            }
+        };
+        Failed::invalid(status, code, error.to_string())
     }
 }
 
@@ -222,6 +276,10 @@ impl From<CallError> for Failed {
                 Failed::invalid(StatusCode::BAD_REQUEST, "model_unpriced", message).param("model")
             }
             CallError::KeyUsed(used) => used.into(),
+            CallError::Stopped => {
+                let message = "the run was stopped, or its time is over";
+                Failed::invalid(StatusCode::FORBIDDEN, "run_not_open", message).final_word()
+            }
             CallError::Refused(refused) => refused.into(),
             CallError::Provider { failure, attempts } => {
                 let mut wire = failure.to_wire();
@@ -342,14 +400,20 @@ fn limit(refusal: &Refusal) -> Failed {
                 let kind = "rate_limit_exceeded";
                 Failed::new(StatusCode::TOO_MANY_REQUESTS, kind, kind, state).retry_after(wait)
             } else {
-                let message = format!("{state}; it can be retried at {retry_at}");
+                let message = match refusal.resets_at {
+                    Some(_) => format!("{state}; it can be retried at {retry_at}"),
+                    None => format!("{state}; it is used up"),
+                };
                 let kind = "insufficient_quota";
                 Failed::new(StatusCode::TOO_MANY_REQUESTS, kind, kind, message).final_word()
             }
         }
     };
     let resets_at = match kind {
-        RefusalKind::Later { retry_at } => Some(refusal.resets_at.unwrap_or(*retry_at)),
+        RefusalKind::Later { retry_at } => refusal
+            .resets_at
+            .or(Some(*retry_at))
+            .filter(|at| at.micros().saturating_sub(clock::now().micros()) < NEVER_MICROS),
         RefusalKind::Never => refusal.resets_at,
     };
     failed.wire.extra = vec![

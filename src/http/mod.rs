@@ -8,10 +8,13 @@ pub mod corrections;
 mod error;
 mod openai;
 mod own;
+mod plans;
 mod prompts;
 mod query;
 mod quote;
+mod runs;
 mod sse;
+mod strangers;
 pub mod view;
 
 use std::sync::Arc;
@@ -19,6 +22,7 @@ use std::sync::Arc;
 /// The service that a plane is, for whoever accepts its connections.
 pub use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
@@ -26,9 +30,12 @@ use tollgate_providers::Dialect;
 
 pub use admin::{Admin, AdminKey, Prices, admin_routes};
 pub use error::Failed;
+pub use strangers::Peer;
 
 use crate::call::Worker;
+use crate::control::Control;
 use crate::ledger::{CallId, Reader};
+use crate::tenants::Strangers;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -39,6 +46,10 @@ pub struct Front {
     pub worker: Worker,
     /// For reports.
     pub reader: Arc<Reader>,
+    /// Runs, and requests for more.
+    pub control: Arc<Control>,
+    /// Addresses that show no valid credential.
+    pub strangers: Arc<Strangers>,
 }
 
 /// The data plane.
@@ -64,12 +75,16 @@ pub fn routes(front: Front) -> Router {
         .route("/v1/prompts", get(prompts::list))
         .route("/v1/prompts/{name}", get(prompts::one).post(prompts::create))
         .route("/v1/openapi.json", get(prompts::openapi))
+        .route("/v1/budgets/requests", get(own::list_requests).post(own::file_request))
+        .route("/v1/runs", get(runs::list).post(runs::create))
+        .route("/v1/runs/{id}", get(runs::one).delete(runs::stop))
         .route("/v1/quote", post(quote::create))
         .route("/", axum::routing::head(probe))
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)
         // Bodies are bounded where they are read, by the configuration of the moment.
         .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(front.strangers.clone(), strangers::count))
         .with_state(front)
 }
 

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Row, params};
 use tollgate_accounting::Timestamp;
 
 use super::writer::{Event, Job};
-use super::{Ledger, Refused};
+use super::{Change, Ledger, Refused};
 
 /// A credential. The secret itself is nowhere: only its keyed digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +49,8 @@ pub(super) fn extra_limits(connection: &Connection) -> rusqlite::Result<Vec<(Str
 
 impl Ledger {
     /// Writes a credential, or its new state, and waits until that is committed.
-    pub fn put_key(&self, key: KeyRow) -> Result<(), Refused> {
-        self.write(move |transaction| {
+    pub fn put_key(&self, change: Change, key: KeyRow) -> Result<(), Refused> {
+        self.write(Some(change), move |transaction| {
             transaction
                 .execute(
                     "INSERT INTO keys (id, digest, account, name, hint, limits, created_at,
@@ -75,8 +75,9 @@ impl Ledger {
     }
 
     /// Adds a limit to an account, beside those of the configuration.
-    pub fn put_limit(&self, account: String, text: String, at: Timestamp) -> Result<(), Refused> {
-        self.write(move |transaction| {
+    pub fn put_limit(&self, change: Change, text: String) -> Result<(), Refused> {
+        let (account, at) = (change.account.clone(), change.at);
+        self.write(Some(change), move |transaction| {
             transaction
                 .execute(
                     "INSERT OR IGNORE INTO extra_limits (account, text, added_at)
@@ -88,8 +89,9 @@ impl Ledger {
     }
 
     /// Takes a limit back that `put_limit` added.
-    pub fn remove_limit(&self, account: String, text: String) -> Result<(), Refused> {
-        self.write(move |transaction| {
+    pub fn remove_limit(&self, change: Change, text: String) -> Result<(), Refused> {
+        let account = change.account.clone();
+        self.write(Some(change), move |transaction| {
             transaction
                 .execute(
                     "DELETE FROM extra_limits WHERE account = ?1 AND text = ?2",
@@ -115,18 +117,21 @@ impl Ledger {
         };
         let mut state = self.lock();
         if self.healthy().and(state.has_room()).is_ok() {
-            state.queue.push(Event::Job(Job { write: Box::new(write), done: None }));
+            state.queue.push(Event::Job(Job { entry: None, write: Box::new(write), done: None }));
         }
         self.wake_writer(state);
     }
 
     /// Waits until everything that happened before is committed.
     pub fn flush(&self) -> Result<(), Refused> {
-        self.write(|_| Ok(()))
+        self.write(None, |_| Ok(()))
     }
 
+    /// Has the writer do something to the file, with the entry that tells of it, and waits until that
+    /// is committed.
     pub(super) fn write(
         &self,
+        change: Option<Change>,
         write: impl Fn(&rusqlite::Transaction<'_>) -> rusqlite::Result<()> + Send + 'static,
     ) -> Result<(), Refused> {
         let (done, wait) = std::sync::mpsc::sync_channel(1);
@@ -136,7 +141,8 @@ impl Ledger {
             return Err(Refused::Closing);
         }
         state.has_room()?;
-        state.queue.push(Event::Job(Job { write: Box::new(write), done: Some(done) }));
+        let entry = change.map(|change| Box::new(change.entry()));
+        state.queue.push(Event::Job(Job { entry, write: Box::new(write), done: Some(done) }));
         self.wake_writer(state);
         // A writer that drops it says by its health why it was not done.
         wait.recv().map_err(|_| self.healthy().err().unwrap_or(Refused::DiskFull))

@@ -165,7 +165,7 @@ impl Ledger {
                 .execute("DELETE FROM replies WHERE at <= ?1 AND body IS NOT NULL", [end])
                 .map(drop)
         };
-        state.queue.push(Event::Job(Job { write: Box::new(write), done: None }));
+        state.queue.push(Event::Job(Job { entry: None, write: Box::new(write), done: None }));
         self.wake_writer(state);
     }
 
@@ -185,7 +185,11 @@ impl Ledger {
                         .execute(params![account, endpoint, key, content_type, &body[..]])
                         .map(drop)
                 };
-                state.queue.push(Event::Job(Job { write: Box::new(write), done: None }));
+                state.queue.push(Event::Job(Job {
+                    entry: None,
+                    write: Box::new(write),
+                    done: None,
+                }));
             }
             None => {
                 state.keys.0.remove(name);
@@ -199,7 +203,11 @@ impl Ledger {
                         .execute(params![account, endpoint, key])
                         .map(drop)
                 };
-                state.queue.push(Event::Job(Job { write: Box::new(write), done: None }));
+                state.queue.push(Event::Job(Job {
+                    entry: None,
+                    write: Box::new(write),
+                    done: None,
+                }));
             }
         }
         self.wake_writer(state);

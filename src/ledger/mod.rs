@@ -6,6 +6,7 @@
 //! after its last event: the file is consistent with itself at every commit.
 
 mod adjust;
+mod administered;
 mod audit;
 mod bills;
 mod cards;
@@ -36,10 +37,11 @@ use tollgate_accounting::{
 };
 
 pub use adjust::AdjustError;
+pub use administered::{Administered, RaiseRow, RequestRow, RequestState, RunRow, Spent};
 pub use audit::{Audited, Discrepancy, audit};
 pub use bills::{ALL_MODELS, Billed, Compared};
 pub use directory::KeyRow;
-pub use entry::{CallId, Counted, Entry, Kind, Outcome};
+pub use entry::{CallId, Change, Counted, Entry, Kind, Outcome};
 pub use idempotency::{KeptReply, KeyInUse, KeyName, Keyed, Used};
 pub use open_hold::{Durable, OpenHold, Settled, Stop, output_cost};
 pub use recover::{OpenError, Opened, Specs, look};
@@ -176,6 +178,32 @@ impl Ledger {
         self.lock().book.configure(clock::now(), specs)
     }
 
+    /// Adds or changes one account and its limits; the others stay as they are.
+    pub fn put_account(&self, spec: &AccountSpec) -> Result<AccountId, ConfigureError> {
+        self.lock().book.put(clock::now(), spec)
+    }
+
+    /// Closes an account that is over: it takes no new calls, and those in flight that were made with
+    /// that credential are settled at what was seen of them.
+    pub fn end_account(&self, path: &str, key: &str) {
+        self.lock().book.retire(path);
+        self.expire(|meter| *meter.facts.key == *key);
+    }
+
+    /// Lets go of accounts of `which` that are over and never come back, once nothing refers to them:
+    /// they are the sum of their rows from then on.
+    pub fn forget_retired(&self, which: impl Fn(&str) -> bool) -> Result<(), Refused> {
+        let forgotten = self.lock().book.forget_retired(which);
+        if forgotten.is_empty() {
+            return Ok(());
+        }
+        self.write(None, move |transaction| {
+            let sql = "DELETE FROM balances WHERE account = ?1";
+            let mut statement = transaction.prepare_cached(sql)?;
+            forgotten.iter().try_for_each(|path| statement.execute([path]).map(drop))
+        })
+    }
+
     /// Calls in flight.
     pub fn open_calls(&self) -> usize {
         self.lock().open.len()
@@ -232,7 +260,7 @@ impl Ledger {
         let now = clock::now();
         let mut open = lock(meter);
         if open.closed {
-            return Settled::NOTHING;
+            return open.settled.unwrap_or(Settled::NOTHING);
         }
         open.closed = true;
         let (id, seq) = (open.facts.id, open.seq);
@@ -240,8 +268,9 @@ impl Ledger {
         let held = open.held;
         let posting = settlement::post(&open.facts, &open.attempts, &held, outcome, kind, now);
         let cards = open.attempts.iter().map(|a| a.card.clone()).collect();
-        drop(open);
         let settled = Settled::of(&posting);
+        open.settled = Some(settled);
+        drop(open);
         let mut state = self.lock();
         let settlement = state.book.settle(now, HoldId(id.0), posting.used);
         if !matches!(settlement, Settlement::Settled { .. }) {

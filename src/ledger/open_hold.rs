@@ -21,6 +21,8 @@ pub(super) struct Meter {
     pub(super) held: Amounts,
     pub(super) attempts: Vec<Attempt>,
     pub(super) closed: bool,
+    /// What it came to, once it is closed.
+    pub(super) settled: Option<Settled>,
     /// Whether the meter waits in the queue to have its progress written.
     pub(super) journalling: bool,
 }
@@ -34,7 +36,16 @@ impl Meter {
         first: Attempt,
     ) -> Meter {
         let attempts = vec![first];
-        Meter { seq, facts, deadline, held, attempts, closed: false, journalling: false }
+        Meter {
+            seq,
+            facts,
+            deadline,
+            held,
+            attempts,
+            closed: false,
+            settled: None,
+            journalling: false,
+        }
     }
 
     pub(super) fn current(&mut self) -> Option<&mut Attempt> {
@@ -216,7 +227,7 @@ impl Settled {
         }
     }
 
-    /// What a hold that was closed before settles for, and a call that was not made again.
+    /// What a call that was not made again settles for.
     pub const NOTHING: Settled = Settled {
         charged: Money::ZERO,
         input: Counted { tokens: 0, provenance: Provenance::Estimated },

@@ -12,8 +12,8 @@ use tollgate_accounting::{
     Money, Provenance, RestoredHold, Terms, Timestamp,
 };
 
+use super::administered::Administered;
 use super::checkpoint::Checkpoints;
-use super::directory::{self, KeyRow};
 use super::entry::{CallId, Counted, Entry, Outcome};
 use super::idempotency::Keys;
 use super::open_hold::Meter;
@@ -41,10 +41,9 @@ pub enum OpenError {
     Damaged(String),
 }
 
-/// Makes the accounts of the file's credentials and added limits, so that what is recovered is posted
-/// against all of them.
-pub type Specs<'s> =
-    dyn Fn(&[KeyRow], &[(String, String)]) -> Result<Vec<AccountSpec>, String> + 's;
+/// Makes the accounts of the configuration and of what the file adds to it, so that what is recovered is
+/// posted against all of them.
+pub type Specs<'s> = dyn Fn(&Administered) -> Result<Vec<AccountSpec>, String> + 's;
 
 /// A ledger that is open for writing; it is closed by `close`.
 pub struct Opened {
@@ -98,7 +97,7 @@ impl Ledger {
 pub fn look(path: &Path, specs: &Specs<'_>) -> Result<Book, OpenError> {
     let connection = match store::open_reader(path) {
         Ok(connection) => connection,
-        Err(StoreError::Missing(_)) => return configured(&[], &[], specs),
+        Err(StoreError::Missing(_)) => return configured(&Administered::default(), specs),
         Err(error) => return Err(error.into()),
     };
     // One transaction, so that balances and holds are of the same instant.
@@ -108,9 +107,8 @@ pub fn look(path: &Path, specs: &Specs<'_>) -> Result<Book, OpenError> {
 
 /// A book of the configured accounts, with the file's balances and open holds.
 fn restore(connection: &Connection, specs: &Specs<'_>) -> Result<(Book, Vec<Found>), OpenError> {
-    let keys = directory::keys(connection).map_err(StoreError::from)?;
-    let extra = directory::extra_limits(connection).map_err(StoreError::from)?;
-    let mut book = configured(&keys, &extra, specs)?;
+    let added = Administered::load(connection, clock::now()).map_err(StoreError::from)?;
+    let mut book = configured(&added, specs)?;
     for balance in balances(connection).map_err(StoreError::from)? {
         let account = balance.account.clone();
         let damaged = |why| OpenError::Damaged(format!("a balance of {account}: {why}"));
@@ -123,12 +121,8 @@ fn restore(connection: &Connection, specs: &Specs<'_>) -> Result<(Book, Vec<Foun
     Ok((book, found))
 }
 
-fn configured(
-    keys: &[KeyRow],
-    extra: &[(String, String)],
-    specs: &Specs<'_>,
-) -> Result<Book, OpenError> {
-    let specs = specs(keys, extra).map_err(OpenError::Accounts)?;
+fn configured(added: &Administered, specs: &Specs<'_>) -> Result<Book, OpenError> {
+    let specs = specs(added).map_err(OpenError::Accounts)?;
     let mut book = Book::new();
     book.configure(clock::now(), &specs).map_err(OpenError::Configure)?;
     Ok(book)

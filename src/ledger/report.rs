@@ -238,7 +238,8 @@ impl Reader {
 impl Filter {
     fn sql(&self) -> (String, Vec<Value>) {
         let Filter { account, from, to, endpoint, as_of } = self;
-        let mut conditions = vec!["1".to_owned()];
+        // A decision about an account is no call.
+        let mut conditions = vec!["kind <> 'change'".to_owned()];
         let mut values: Vec<Value> = Vec::new();
         let mut with = |condition: &str, value: Value| {
             values.push(value);

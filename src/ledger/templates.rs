@@ -42,7 +42,7 @@ impl Ledger {
         labels: Vec<PromptLabelRow>,
         at: Timestamp,
     ) -> Result<(), Refused> {
-        self.write(move |transaction| {
+        self.write(None, move |transaction| {
             for PromptRow { name, number, digest, source, published_at } in &versions {
                 transaction.execute(
                     "INSERT OR IGNORE INTO prompts (name, number, digest, source, published_at)

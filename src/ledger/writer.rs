@@ -43,8 +43,10 @@ pub(super) enum Event {
 /// What a job does to the file.
 pub(super) type Write = dyn Fn(&Transaction<'_>) -> rusqlite::Result<()> + Send;
 
-/// An administrative write and where its result goes. It may run again after a full disk.
+/// An administrative write, the entry that tells of it, and where its result goes. It may run again
+/// after a full disk.
 pub(super) struct Job {
+    pub(super) entry: Option<Box<Entry>>,
     pub(super) write: Box<Write>,
     pub(super) done: Option<std::sync::mpsc::SyncSender<()>>,
 }
@@ -286,7 +288,13 @@ impl Writer {
                             insert_entry(&transaction, entry, &head)?;
                         }
                     }
-                    Event::Job(job) => (job.write)(&transaction)?,
+                    Event::Job(job) => {
+                        (job.write)(&transaction)?;
+                        if let Some(entry) = &job.entry {
+                            head = entry.chain(&head, scratch);
+                            insert_entry(&transaction, entry, &head)?;
+                        }
+                    }
                 }
             }
         }

@@ -1,14 +1,17 @@
 //! Who a caller is: credentials to the account they are charged to. Holds digests, never secrets.
 
 mod credential;
+mod strangers;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
 use tollgate_accounting::{AccountId, Terms, Timestamp};
 
 pub use credential::{Credential, KeyId, Pepper, mint, well_formed};
+pub use strangers::Strangers;
 
 /// How much a call of an account reserves before it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +74,17 @@ pub struct Caller {
     pub terms: Terms,
     /// From when it is refused.
     pub expires_at: Option<Timestamp>,
+    /// The run it is, if it is one.
+    pub run: Option<RunOf>,
+}
+
+/// What is true of a run: a child of an account, with a budget and an end.
+#[derive(Clone, Debug)]
+pub struct RunOf {
+    /// The tenant that minted it.
+    pub account: Arc<str>,
+    /// Cancelled when it is stopped, and whatever it has in flight with it.
+    pub stop: CancellationToken,
 }
 
 /// Why a credential was refused. To the caller all are one and the same 401; the difference is for
@@ -85,12 +99,16 @@ pub enum Denied {
     Unknown,
     /// Its time is over, or it was revoked.
     Over,
+    /// The run that was named is not one of the caller's account, or is over.
+    Run,
 }
 
 /// All credentials that are in force.
 pub struct Directory {
     pepper: Pepper,
     entries: ArcSwap<HashMap<KeyId, Entry>>,
+    /// Runs come and go by the hundred, so they are changed one at a time.
+    runs: RwLock<HashMap<KeyId, Entry>>,
 }
 
 #[derive(Clone)]
@@ -102,15 +120,14 @@ struct Entry {
 impl Directory {
     /// A directory without credentials, which denies everybody.
     pub fn new(pepper: Pepper) -> Directory {
-        Directory { pepper, entries: ArcSwap::default() }
+        Directory { pepper, entries: ArcSwap::default(), runs: RwLock::default() }
     }
 
     /// Replaces all credentials at once; what is not among them is refused from now on.
     pub fn replace(&self, credentials: impl IntoIterator<Item = (Credential, Caller)>) {
-        let entries = credentials.into_iter().map(|(credential, caller)| {
-            let digest = blake3::Hash::from_bytes(credential.digest);
-            (credential.id, Entry { digest, caller: Arc::new(caller) })
-        });
+        let entries = credentials
+            .into_iter()
+            .map(|(credential, caller)| (credential.id, Entry::of(&credential, caller)));
         self.entries.store(Arc::new(entries.collect()));
     }
 
@@ -126,15 +143,79 @@ impl Directory {
         let entries = self.entries.load();
         // An unknown id is digested all the same, so that it takes as long as a wrong secret.
         let digest = self.pepper.digest(shown);
-        let entry = entries.get(&id).ok_or(Denied::Unknown)?;
+        let run = || self.read_runs().get(&id).cloned();
+        let entry = entries.get(&id).cloned().or_else(run).ok_or(Denied::Unknown)?;
         // blake3's comparison takes the same time wherever the digests differ.
         if entry.digest != digest {
             return Err(Denied::Unknown);
         }
         match entry.caller.expires_at {
             Some(end) if end <= now => Err(Denied::Over),
-            _ => Ok(entry.caller.clone()),
+            _ => Ok(entry.caller),
         }
+    }
+
+    /// The run that a caller names to act as.
+    pub fn run(&self, caller: &Caller, name: &str, now: Timestamp) -> Result<Arc<Caller>, Denied> {
+        let id = name.strip_prefix("run_").and_then(KeyId::parse).ok_or(Denied::Run)?;
+        let found = self.read_runs().get(&id).cloned().ok_or(Denied::Run)?;
+        let run = found.caller;
+        let ours = run.run.as_ref().is_some_and(|of| of.account == caller.account);
+        let over = run.expires_at.is_some_and(|end| end <= now);
+        if ours && !over && caller.run.is_none() { Ok(run) } else { Err(Denied::Run) }
+    }
+
+    /// Lets a run in.
+    pub fn add_run(&self, credential: Credential, caller: Caller) {
+        self.write_runs().insert(credential.id, Entry::of(&credential, caller));
+    }
+
+    /// Refuses a run from now on.
+    pub fn remove_run(&self, id: &KeyId) -> Option<Arc<Caller>> {
+        self.write_runs().remove(id).map(|entry| entry.caller)
+    }
+
+    /// Makes these the runs. One that was among them before keeps the token that stops it.
+    pub fn replace_runs(&self, runs: impl IntoIterator<Item = (Credential, Caller)>) {
+        let mut kept = self.write_runs();
+        let mut new = HashMap::new();
+        for (credential, mut caller) in runs {
+            let before = kept.get(&credential.id).and_then(|entry| entry.caller.run.clone());
+            caller.run = before.or(caller.run);
+            new.insert(credential.id, Entry::of(&credential, caller));
+        }
+        *kept = new;
+    }
+
+    /// How many runs are open.
+    pub fn runs(&self) -> usize {
+        self.read_runs().len()
+    }
+
+    /// How many of an account.
+    pub fn runs_of(&self, account: &str) -> usize {
+        let of = |entry: &&Entry| entry.caller.run.as_ref().is_some_and(|r| *r.account == *account);
+        self.read_runs().values().filter(of).count()
+    }
+
+    /// The names of those whose time is over.
+    pub fn runs_over(&self, now: Timestamp) -> Vec<Arc<str>> {
+        let over = |entry: &&Entry| entry.caller.expires_at.is_some_and(|end| end <= now);
+        self.read_runs().values().filter(over).map(|entry| entry.caller.key.clone()).collect()
+    }
+
+    fn read_runs(&self) -> RwLockReadGuard<'_, HashMap<KeyId, Entry>> {
+        self.runs.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_runs(&self) -> RwLockWriteGuard<'_, HashMap<KeyId, Entry>> {
+        self.runs.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn of(credential: &Credential, caller: Caller) -> Entry {
+        Entry { digest: blake3::Hash::from_bytes(credential.digest), caller: Arc::new(caller) }
     }
 }
 
@@ -159,6 +240,7 @@ mod tests {
             models: Allowed::All,
             terms: Terms::default(),
             expires_at: expires_at.map(Timestamp::from_micros),
+            run: None,
         }
     }
 

@@ -8,6 +8,7 @@
 mod harness;
 
 mod admin;
+mod agents;
 mod anthropic;
 mod callers;
 mod cli;
@@ -20,10 +21,12 @@ mod limits;
 mod markup;
 mod messages;
 mod odd_usage;
+mod plans;
 mod prices;
 mod prompts;
 mod quote;
 mod repeats;
 mod reports;
 mod responses;
+mod runs;
 mod streams;

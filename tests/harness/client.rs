@@ -48,6 +48,11 @@ impl Client {
         Client::new(url).and_header("authorization", &format!("Bearer {key}"))
     }
 
+    /// The same credentials towards a gateway that has another address now.
+    pub(crate) fn moved(&self, url: &str) -> Self {
+        Client { address: Client::new(url).address, ..self.clone() }
+    }
+
     pub(crate) fn and_header(&self, name: &str, value: &str) -> Self {
         let mut copy = self.clone();
         copy.headers.push((name.to_owned(), value.to_owned()));

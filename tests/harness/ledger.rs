@@ -59,7 +59,7 @@ pub(crate) fn entries(gateway: &Gateway) -> Vec<Entry> {
         .prepare(
             "SELECT lower(hex(id)), kind, account, outcome, tags, requests, input, cache_read, \
              output, reasoning, output_provenance, charged, owed, markup, absorbed, tier \
-             FROM entries ORDER BY seq",
+             FROM entries WHERE kind <> 'change' ORDER BY seq",
         )
         .unwrap();
     let rows = query.query_map([], entry).unwrap();
@@ -113,4 +113,12 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         absorbed: number(14)?,
         tier: text(15)?,
     })
+}
+
+/// What was decided about accounts while the gateway ran, in order.
+pub(crate) fn changes(gateway: &Gateway) -> Vec<String> {
+    let ledger = open(gateway);
+    let mut query =
+        ledger.prepare("SELECT error FROM entries WHERE kind = 'change' ORDER BY seq").unwrap();
+    query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }

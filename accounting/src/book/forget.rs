@@ -7,12 +7,13 @@ use super::{Book, Phase};
 use crate::amounts::Units;
 
 impl Book {
-    /// Forgets accounts that aren't configured any more, once nothing refers to them: no hold, no
-    /// account below, no row that is still to be taken by [`Book::take_dirty`]. Returns their
-    /// paths. One that comes back, itself or above another, needs its rows put back first, as at a
+    /// Forgets accounts of `which` that aren't configured any more, once nothing refers to them: no
+    /// hold, no account below, no row that is still to be taken by [`Book::take_dirty`]. Returns
+    /// their paths. One that comes back, itself or above another, needs its rows put back first, as at a
     /// start, by [`Book::restore_balance`]; else it begins at nothing.
-    pub fn forget_retired(&mut self) -> Vec<Arc<str>> {
-        let mut is_kept: Vec<bool> = self.accounts.iter().map(|account| account.is_live).collect();
+    pub fn forget_retired(&mut self, which: impl Fn(&str) -> bool) -> Vec<Arc<str>> {
+        let kept = |account: &super::Account| account.is_live || !which(&account.path);
+        let mut is_kept: Vec<bool> = self.accounts.iter().map(kept).collect();
         let limits = self.limits.iter().filter(|node| node.is_dirty);
         let dirty = limits.map(|node| node.account as usize);
         let holds = self.holds.iter().filter(|hold| hold.phase != Phase::Free);
@@ -76,7 +77,7 @@ mod tests {
     }
 
     fn forgotten(book: &mut Book) -> Vec<String> {
-        let paths = book.forget_retired();
+        let paths = book.forget_retired(|_| true);
         assert_eq!(book.check(), Ok(()));
         paths.iter().map(|path| path.to_string()).collect()
     }
@@ -116,6 +117,18 @@ mod tests {
     }
 
     #[test]
+    fn only_accounts_of_that_kind_are_forgotten() {
+        let mut book = Book::new();
+        put(&mut book, "a");
+        put(&mut book, "b");
+        book.retire("a");
+        book.retire("b");
+        book.take_dirty();
+        let paths = book.forget_retired(|path| path == "b");
+        assert_eq!(paths.iter().map(|path| &**path).collect::<Vec<_>>(), ["b"]);
+    }
+
+    #[test]
     fn accounts_that_come_and_go_take_no_more_room_than_there_are_at_once() {
         let mut book = Book::new();
         put(&mut book, "a");
@@ -128,7 +141,7 @@ mod tests {
             book.release(NOW, hold);
             book.retire(&format!("a/{run}"));
             book.take_dirty();
-            book.forget_retired();
+            book.forget_retired(|path| path.starts_with("a/"));
             old = Some(account);
         }
         assert!(book.accounts.len() <= 3 && book.limits.len() <= 4);

@@ -140,6 +140,8 @@ pub enum BadLimit {
 }
 
 const LONGEST_WINDOW: i64 = 36_525 * DAY;
+/// The length of a fixed window that does not end: the first one since the epoch lasts until 2370.
+pub(crate) const LIFETIME: i64 = 4 * LONGEST_WINDOW;
 
 impl Metric {
     /// Every metric.
@@ -168,6 +170,11 @@ impl Metric {
     pub fn from_name(name: &str) -> Option<Metric> {
         Metric::ALL.into_iter().find(|metric| metric.name() == name)
     }
+}
+
+impl Window {
+    /// All time: with [`Algorithm::FixedWindow`], an amount that is never given anew.
+    pub const LIFETIME: Window = Window::Rolling { micros: LIFETIME };
 }
 
 impl Limit {
@@ -202,6 +209,7 @@ impl Limit {
                 if calendar.is_valid() { Ok(()) } else { Err(BadLimit::Anchor) }
             }
             (Algorithm::Calendar | Algorithm::Concurrency, _) => Err(BadLimit::Mismatch),
+            (Algorithm::FixedWindow, Window::LIFETIME) if !counts_flight => Ok(()),
             (_, Window::Rolling { micros }) if !counts_flight => {
                 if (1..=LONGEST_WINDOW).contains(&micros) { Ok(()) } else { Err(BadLimit::Window) }
             }

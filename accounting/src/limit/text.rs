@@ -23,7 +23,8 @@ impl FromStr for Limit {
     /// Windows of hours, minutes and seconds are token buckets whose burst is the amount, unless
     /// a detail says `fixed window`, `sliding window`, `sliding log` or `leaky bucket`; `burst N`
     /// sets the burst and `wait up to <n> <unit>` lets calls wait. Days, weeks and months are
-    /// calendar periods in the account's zone; `24 hours` are not a `day`.
+    /// calendar periods in the account's zone; `24 hours` are not a `day`. `in total` in place of
+    /// `per <window>` is an amount that is never given anew.
     fn from_str(text: &str) -> Result<Limit, BadLimit> {
         let mut parts = text.split(',').map(str::trim);
         let mut limit = read_main(parts.next().unwrap_or_default())?;
@@ -43,7 +44,9 @@ impl Limit {
             Metric::Concurrency => format!("{} concurrent", self.amount),
             _ => format!("{} {}", self.amount, self.metric.words()),
         };
+        let lifetime = self.window == Window::LIFETIME;
         match self.window {
+            Window::LIFETIME => text.push_str(" in total"),
             Window::Rolling { micros } => text.push_str(&format!(" per {}", span(micros, false))),
             Window::Calendar(Calendar::Day) => text.push_str(" per day"),
             Window::Calendar(Calendar::Week) => text.push_str(" per week"),
@@ -54,6 +57,7 @@ impl Limit {
             Window::None => {}
         }
         text.push_str(match self.algorithm {
+            Algorithm::FixedWindow if lifetime => "",
             Algorithm::FixedWindow => ", fixed window",
             Algorithm::SlidingWindow => ", sliding window",
             Algorithm::SlidingLog => ", sliding log",
@@ -116,6 +120,10 @@ fn read_main(text: &str) -> Result<Limit, BadLimit> {
         }
         _ => return Err(BadLimit::Words),
     };
+    if rest == ["in", "total"] {
+        let limit = plain(metric, amount, Window::LIFETIME);
+        return Ok(Limit { algorithm: Algorithm::FixedWindow, ..limit });
+    }
     let ["per", window @ ..] = rest else { return Err(BadLimit::Words) };
     let window = match window {
         ["day"] => Window::Calendar(Calendar::Day),
@@ -305,6 +313,8 @@ mod tests {
                 Window::Calendar(Of::MonthFrom(15)),
                 Calendar,
             ),
+            ("$2.5 in total", Metric::Cost, 2_500_000_000, Window::LIFETIME, FixedWindow),
+            ("900 requests in total", Metric::Requests, 900, Window::LIFETIME, FixedWindow),
             ("20 concurrent", Metric::Concurrency, 20, Window::None, Concurrency),
         ];
         for (text, metric, amount, window, algorithm) in table {
@@ -368,6 +378,9 @@ mod tests {
             ("5 tokens per month from day 0", BadLimit::Anchor),
             ("5 tokens per month from day 32", BadLimit::Anchor),
             ("5 tokens per month from day 1000", BadLimit::Anchor),
+            ("5 tokens in total, burst 5", BadLimit::Mismatch),
+            ("5 tokens in total, sliding log", BadLimit::Window),
+            ("5 tokens in all", BadLimit::Words),
             ("5 tokens per month, burst 5", BadLimit::Mismatch),
             ("5 tokens per month, sliding log", BadLimit::Mismatch),
             ("5 concurrent, fixed window", BadLimit::Mismatch),

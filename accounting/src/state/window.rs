@@ -278,6 +278,7 @@ impl Windows {
         let resets_at = match rule.shape {
             Shape::Sliding if self.now.sum() > 0 => Some(self.now.end.saturating_plus(rule.micros)),
             Shape::Sliding => self.previous(rule).filter(|b| b.sum() > 0).map(|_| self.now.end),
+            _ if rule.micros == crate::limit::LIFETIME => None,
             _ => Some(self.now.end),
         };
         let before = self.previous(rule).map_or(0, |balance| balance.held);

@@ -200,14 +200,18 @@ impl Flow {
         self.journalled_at = Instant::now();
         match self.hold.journal() {
             Ok(()) => Turn::On,
-            Err(stop) => stopped(stop),
+            Err(stop) => halted(stop),
         }
     }
 
-    /// The gateway ends before the reply does.
-    pub(super) fn stopped_by_shutdown(&mut self) -> Turn {
-        let message = "the gateway is shutting down";
-        Turn::Failed(Outcome::Expired, ProviderError::new(ErrorKind::Overloaded, message))
+    /// The gateway, or the run that asked, ends before the reply does.
+    pub(super) fn stopped(&mut self, by_shutdown: bool) -> Turn {
+        let (kind, message) = if by_shutdown {
+            (ErrorKind::Overloaded, "the gateway is shutting down")
+        } else {
+            (ErrorKind::Timeout, "the run was stopped, or its time is over")
+        };
+        Turn::Failed(Outcome::Expired, ProviderError::new(kind, message))
     }
 
     /// Reads on for nobody, to learn what the provider reports.
@@ -238,23 +242,23 @@ impl Flow {
 /// Whether the reply may grow to `total` tokens, after extending the hold where that is needed: by the
 /// usual step, else by as much as there is.
 fn allow(hold: &OpenHold, total: u64, step: u64) -> Result<(), Turn> {
-    let mut short = hold.advance(total).map_err(stopped)?;
+    let mut short = hold.advance(total).map_err(halted)?;
     let mut room = step.max(short);
     while short > 0 {
         match hold.extend(room.max(short)) {
-            Ok(()) => short = hold.advance(total).map_err(stopped)?,
+            Ok(()) => short = hold.advance(total).map_err(halted)?,
             Err(Stop::Refused(Refused::Limit(_))) if room > short => room /= 4,
-            Err(stop) => return Err(stopped(stop)),
+            Err(stop) => return Err(halted(stop)),
         }
     }
     Ok(())
 }
 
-fn stopped(stop: Stop) -> Turn {
+fn halted(stop: Stop) -> Turn {
     match stop {
         Stop::Refused(refused) => Turn::Cut(refused),
         Stop::Closed => {
-            let message = "the call was stopped: its deadline has passed";
+            let message = "the call was stopped: its deadline has passed, or the run was stopped";
             Turn::Failed(Outcome::Expired, ProviderError::new(ErrorKind::Timeout, message))
         }
     }

@@ -16,6 +16,7 @@ use super::Worker;
 use super::repeat::Keeping;
 use super::services::OnClientGone;
 use crate::ledger::KeyInUse;
+use crate::tenants::Caller;
 pub(super) use flow::Flow;
 use flow::Turn;
 
@@ -36,9 +37,11 @@ pub struct Relay {
 }
 
 impl Relay {
-    pub(super) fn new(worker: Worker, flow: Flow, key: Option<KeyInUse>) -> Relay {
+    pub(super) fn new(worker: Worker, caller: &Caller, flow: Flow, key: Option<KeyInUse>) -> Relay {
         let keeping = key.map(Keeping::new);
-        let stop = Box::pin(worker.services.stop.clone().cancelled_owned());
+        // A run's token is cancelled with the gateway's.
+        let stop = caller.run.as_ref().map_or(&worker.services.stop, |run| &run.stop);
+        let stop = Box::pin(stop.clone().cancelled_owned());
         Relay { flow: Some(flow), ready: VecDeque::new(), worker, stop, keeping }
     }
 
@@ -64,7 +67,7 @@ impl Relay {
                     Some(piece) => flow.take(piece, &mut self.ready),
                     None => return Some(Bytes::from_static(b": keep-alive\n\n")),
                 },
-                () = &mut self.stop => flow.stopped_by_shutdown(),
+                () = &mut self.stop => flow.stopped(self.worker.services.stop.is_cancelled()),
             };
             self.conclude(turn);
         }

@@ -11,6 +11,7 @@ use tollgate_accounting::Timestamp;
 use tollgate_providers::Dialect;
 
 use crate::clock;
+use crate::control::ControlError;
 use crate::http::query::pairs;
 use crate::http::{Failed, Front, caller, json, reading};
 use crate::ledger::{Filter, GroupBy, ReportRow};
@@ -141,6 +142,9 @@ async fn page(
     render: Render,
 ) -> Result<Page, Failed> {
     let caller = caller::authenticate(front, headers)?;
+    if caller.run.is_some() {
+        return Err(ControlError::OnlyForKeys.into());
+    }
     let question = Question::parse(query, endpoint.is_none(), now())?;
     let (starts, more) = question.buckets();
     let end = starts.last().map_or(question.start, |s| s + question.width.seconds());
