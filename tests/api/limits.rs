@@ -212,3 +212,55 @@ async fn a_limit_survives_a_restart() {
     stage.gateway.up();
     assert_eq!(call(&stage.gateway.data).await, 429);
 }
+
+#[tokio::test]
+async fn every_algorithm_admits_what_fits_and_refuses_what_does_not() {
+    let limits = [
+        "3 requests per hour",
+        "3 requests per hour, fixed window",
+        "3 requests per hour, sliding window",
+        "3 requests per hour, sliding log",
+        "3 requests per hour, leaky bucket",
+        "3 requests per week",
+        "3 requests in total",
+    ];
+    let tables: String = limits
+        .iter()
+        .enumerate()
+        .map(|(n, limit)| format!("[accounts.a{n}]\nlimits = [\"{limit}\"]\n\n"))
+        .collect();
+    let stage = Stage::new(&tables).await;
+    for (n, limit) in limits.iter().enumerate() {
+        let client = stage.gateway.client(&format!("a{n}"));
+        let mut statuses = Vec::new();
+        for _ in 0..4 {
+            statuses.push(client.post(CHAT, &chat("hi")).await.status);
+        }
+        assert_eq!(statuses, [200, 200, 200, 429], "{limit}");
+    }
+    stage.nothing_held().await;
+    stage.gateway.audit().unwrap();
+}
+
+#[tokio::test]
+async fn a_leaky_bucket_lets_waiting_calls_through_one_after_the_other() {
+    let stage = Stage::new(
+        "[accounts.acme]\nlimits = \
+         [\"4 requests per second, leaky bucket, burst 1, wait up to 5 seconds\"]\n",
+    )
+    .await;
+    let client = stage.gateway.client("acme");
+    let begun = std::time::Instant::now();
+    let calls: Vec<_> = (0..5)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.post(CHAT, &chat("hi")).await.status })
+        })
+        .collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap(), 200);
+    }
+    // The first goes at once, each of the others a quarter of a second after the one before it.
+    assert!(begun.elapsed() >= Duration::from_millis(950), "{:?}", begun.elapsed());
+    stage.nothing_held().await;
+}
