@@ -50,7 +50,7 @@ impl Ledger {
             bound(transaction, &account, at)
         };
         let mut state = self.lock();
-        state.queue.push(Event::Job(Job { write: Box::new(write), done: None }));
+        state.queue.push(Event::Job(Job { entry: None, write: Box::new(write), done: None }));
         self.wake_writer(state);
     }
 
@@ -59,7 +59,7 @@ impl Ledger {
     /// # Errors
     /// Where the ledger closes.
     pub fn forget_response(&self, account: Arc<str>, id: String) -> Result<(), Refused> {
-        self.write(move |transaction| {
+        self.write(None, move |transaction| {
             transaction
                 .prepare_cached("DELETE FROM responses WHERE account = ?1 AND id = ?2")?
                 .execute(params![account, id])
@@ -74,7 +74,7 @@ impl Ledger {
             transaction.execute("DELETE FROM responses WHERE at <= ?1", [end]).map(drop)
         };
         let mut state = self.lock();
-        state.queue.push(Event::Job(Job { write: Box::new(write), done: None }));
+        state.queue.push(Event::Job(Job { entry: None, write: Box::new(write), done: None }));
         self.wake_writer(state);
     }
 }
