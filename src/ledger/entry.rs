@@ -241,6 +241,7 @@ impl Change {
             first_byte_us: None,
             total_us: 0,
             tier: None,
+            terms: None,
         }
     }
 }
