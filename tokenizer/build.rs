@@ -2,14 +2,14 @@
 //! parsed or allocated when a process starts. The vocabularies are first checked against the
 //! published checksums of the official rank files.
 
+#[path = "src/arrange/mod.rs"]
+mod arrange;
 #[path = "build/classes.rs"]
 mod classes;
-#[path = "build/hashing.rs"]
-mod hashing;
+#[path = "src/hash.rs"]
+mod hash;
 #[path = "build/sha256.rs"]
 mod sha256;
-#[path = "build/trie.rs"]
-mod trie;
 #[path = "build/vocabulary.rs"]
 mod vocabulary;
 
@@ -39,6 +39,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=data/classes.ranges");
     tables.push_str(&classes::arrange(&fs::read_to_string("data/classes.ranges")?, out)?);
     println!("cargo::rerun-if-changed=build");
+    println!("cargo::rerun-if-changed=src/arrange");
+    println!("cargo::rerun-if-changed=src/hash.rs");
     println!("cargo::rerun-if-changed=build.rs");
     fs::write(out.join("tables.rs"), tables)?;
     Ok(())

@@ -207,12 +207,13 @@ impl Targets {
         let prices = price_list(&self.snapshot, name, model);
         // The demo makes its text up, and counts it as this model would.
         let counted_as = if kind == "demo" { "gpt-4o" } else { model };
+        let own = self.snapshot.tokenizers.family(name, model);
         Some(Target {
             provider,
             provider_name: name.into(),
             model: model.into(),
             prices: prices.map(Arc::new),
-            family: family(counted_as),
+            family: own.unwrap_or_else(|| family(counted_as)),
             counted_as: counted_as.into(),
             max_output_tokens: info.and_then(|info| info.max_output_tokens),
             weight,

@@ -119,7 +119,7 @@ impl<'a> Operation<'a> {
         match self {
             Operation::Chat(request) => {
                 let tools = tools(&request.tools);
-                let count = memo.count_chat(model, &chat(request, tools.as_deref()));
+                let count = memo.count_chat_as(model, *family, &chat(request, tools.as_deref()));
                 counted(count.tokens, count.exact)
             }
             Operation::Embeddings(request) => embeddings(request, family),

@@ -59,6 +59,11 @@ pub struct Global {
 }
 
 impl Global {
+    /// The configuration file, if one was named.
+    pub fn named_config(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
     /// The configuration file to read.
     pub fn config(&self) -> &Path {
         self.config.as_deref().unwrap_or(Path::new("tollgate.toml"))
@@ -280,9 +285,12 @@ pub struct RequestShowArgs {
 /// `tollgate count`.
 #[derive(Args, Debug)]
 pub struct CountArgs {
-    /// The model whose tokens are counted
+    /// The model whose tokens are counted; with --config, by the file its [tokenizers] name for it
     #[arg(long)]
     pub model: String,
+    /// A tokenizer.json to count with
+    #[arg(long, value_name = "FILE")]
+    pub tokenizer: Option<PathBuf>,
     /// The text or the JSON request; standard input if left out
     pub file: Option<PathBuf>,
 }

@@ -8,15 +8,16 @@ use tollgate::call::{Counting, Operation};
 use tollgate::cli::{CountArgs, Exit, Global, Json, Output};
 use tollgate_accounting::Provenance;
 use tollgate_providers::{Bounds, Dialect};
-use tollgate_tokenizer::family;
+use tollgate_tokenizer::{Encoding, Family, family};
 
 /// Read at once; between two reads the progress is shown.
 const CHUNK: usize = 1 << 20;
 /// A larger JSON text is no request, and is counted as it stands.
 const LARGEST_REQUEST: usize = 64 << 20;
 
-pub(super) fn run(_: &Global, args: &CountArgs, output: &mut Output) -> Result<Exit> {
-    let (tokens, provenance) = count(args, output)?;
+pub(super) fn run(global: &Global, args: &CountArgs, output: &mut Output) -> Result<Exit> {
+    let Some(family) = counted_as(global, args, output)? else { return Ok(Exit::Found) };
+    let (tokens, provenance) = count(args, family, output)?;
     if output.json() {
         let answer = Json::object([
             ("model", args.model.as_str().into()),
@@ -34,10 +35,31 @@ pub(super) fn run(_: &Global, args: &CountArgs, output: &mut Output) -> Result<E
     Ok(Exit::Good)
 }
 
+/// How the model is counted; `None` if the configuration that could say so has errors, which were
+/// shown.
+fn counted_as(global: &Global, args: &CountArgs, output: &mut Output) -> Result<Option<Family>> {
+    if let Some(path) = &args.tokenizer {
+        let content =
+            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let name = path.display().to_string();
+        let encoding = Encoding::load(&name, &content).with_context(|| name.clone())?;
+        return Ok(Some(Family::named(encoding)));
+    }
+    let mut own = None;
+    if global.named_config().is_some() {
+        let Some(snapshot) = super::configuration(global, output)? else { return Ok(None) };
+        let alias = snapshot.models.get(&args.model).and_then(|alias| alias.targets.first());
+        own = match alias {
+            Some(target) => snapshot.tokenizers.family(&target.provider, &target.model),
+            None => snapshot.tokenizers.named(&args.model),
+        };
+    }
+    Ok(Some(own.unwrap_or_else(|| family(&args.model))))
+}
+
 /// A text that is a chat request is counted as one; any other as it stands, while it is read, so that
 /// its size does not matter.
-fn count(args: &CountArgs, output: &Output) -> Result<(u64, Provenance)> {
-    let family = family(&args.model);
+fn count(args: &CountArgs, family: Family, output: &Output) -> Result<(u64, Provenance)> {
     let (mut from, size) = open(args)?;
     let progress = output.progress(size.unwrap_or(0), "bytes counted");
     let mut counter = family.encoding.stream();

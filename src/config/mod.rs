@@ -15,6 +15,7 @@ mod reader;
 mod secret;
 mod server;
 mod snapshot;
+mod tokenizers;
 mod values;
 mod warnings;
 
@@ -29,6 +30,7 @@ pub use snapshot::{
     Account, Admin, Alias, AllowedModels, Durability, Gateway, Holds, OnClientGone, Prices,
     Prompts, Provider, Route, Server, Snapshot, Storage, Target, UnknownPrice,
 };
+pub use tokenizers::Tokenizers;
 
 use self::{
     models::Placed,
@@ -82,6 +84,7 @@ fn snapshot<'t>(reader: &'t Reader<'t>, table: &'t DeTable<'t>) -> Snapshot {
     let prices = prices::prices(&root, &providers);
     let unknown_price = prices::unknown_price(&root);
     let served = Served::new(&providers, &prices);
+    let tokenizers = tokenizers::tokenizers(&root, &served);
     let aliases = models::models(&root, &served);
     let prompts = prompts::prompts(&root);
     let names = Names::new(&served, &aliases, prompts.is_some());
@@ -104,6 +107,7 @@ fn snapshot<'t>(reader: &'t Reader<'t>, table: &'t DeTable<'t>) -> Snapshot {
         providers,
         prices,
         unknown_price,
+        tokenizers,
         models,
         gateway,
         plans,

@@ -41,6 +41,11 @@ impl<'s> Served<'s> {
         nearest(model, models).map(|model| format!("did you mean `{model}`?"))
     }
 
+    /// What is asked of a mistyped provider.
+    pub(super) fn nearest_provider(&self, provider: &str) -> Option<String> {
+        nearest(provider, self.providers()).map(|name| format!("did you mean `{name}`?"))
+    }
+
     /// Whether a provider serves nothing by name.
     pub(super) fn nothing_at(&self, provider: &str) -> bool {
         let models = self.models.get(provider);

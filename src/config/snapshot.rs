@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use tollgate_accounting::{Limit, PriceCard, PriceList, Rates, Terms, Timestamp};
 
-use super::{problem::Problem, secret::Secret};
+use super::{problem::Problem, secret::Secret, tokenizers::Tokenizers};
 use crate::prompts::File;
 
 /// Everything the file says, checked.
@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub prices: Prices,
     /// What happens to a model that has no price.
     pub unknown_price: UnknownPrice,
+    /// Files that models are counted with.
+    pub tokenizers: Tokenizers,
     /// Aliases by the name that clients ask for.
     pub models: BTreeMap<String, Alias>,
     /// What holds over all accounts, and for who has none.

@@ -30,3 +30,4 @@ mod reports;
 mod responses;
 mod runs;
 mod streams;
+mod tokenizers;

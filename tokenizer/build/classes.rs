@@ -13,8 +13,8 @@ pub(crate) fn arrange(ranges: &str, out: &Path) -> Result<String, Box<dyn Error>
         let [first, last, class] = words[..] else { return Err("a malformed range".into()) };
         let first = usize::from_str_radix(first, 16)?;
         let last = usize::from_str_radix(last, 16)?;
-        // The order of `classes::Class`.
-        let class = "pulomnsr".find(class).ok_or("an unknown class")?;
+        // The order of `classes::Class`; the ninth is the first with a mark.
+        let class = "pulomnsry".find(class).ok_or("an unknown class")?;
         classes[first..=last].fill(class as u8);
     }
     let (mut stage1, mut stage2) = (Vec::new(), Vec::new());

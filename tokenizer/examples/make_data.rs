@@ -57,6 +57,7 @@ fn last_merge(token: &[u8], ranks: &HashMap<&[u8], usize>) -> Result<usize, Box<
 fn classes() -> Result<String, Box<dyn Error>> {
     let mut class_of = vec!['p'; 0x11_0000];
     let classes = [
+        (r"[\p{P}\p{S}]", 'y'),
         (r"\p{Lu}", 'u'),
         (r"\p{Lt}", 'u'),
         (r"\p{Ll}", 'l'),

@@ -59,7 +59,7 @@ impl Scratch {
         padded: [u8; 16],
         length: usize,
     ) -> usize {
-        let mark = (length as u64 | vocabulary.mark() << 7) << 56;
+        let mark = (length as u64 | vocabulary.mark() << 4) << 56;
         let kept = (1_u128 << (8 * (length & 15))) - 1;
         let key = u128::from_le_bytes(padded) & kept | u128::from(mark) << 64;
         let mixed = hash::of_key(key as u64, (key >> 64) as u64, 0xa076_1d64_78bd_642f);
@@ -105,8 +105,11 @@ impl Scratch {
                     return count;
                 }
                 (token, length) = vocabulary.longest(&piece[at..]);
-            } else if length > 1 {
-                token = vocabulary.record(token).prefix();
+                continue;
+            }
+            let shorter = vocabulary.record(token).prefix();
+            if shorter != token {
+                token = shorter;
                 length = vocabulary.record(token).length();
             } else if count > 0 {
                 self.closed[at / 64] |= 1 << (at % 64);
@@ -115,7 +118,7 @@ impl Scratch {
                 length = vocabulary.record(token).length();
                 at -= length;
             } else {
-                // Not reached: every byte is a token, so some sequence always stands.
+                // Not reached: every byte or character is a token, so some sequence always stands.
                 return 0;
             }
         }
@@ -140,6 +143,9 @@ impl Scratch {
 /// before the merges that made them.
 #[inline(never)]
 fn stand(vocabulary: &Vocabulary, mut left: u32, mut right: u32) -> bool {
+    if vocabulary.is_irregular(left) || vocabulary.is_irregular(right) {
+        return stand_by_merging(vocabulary, left, right);
+    }
     // What merges across the border must rank below this to come first.
     let mut limit = u32::MAX;
     loop {
@@ -147,9 +153,9 @@ fn stand(vocabulary: &Vocabulary, mut left: u32, mut right: u32) -> bool {
             return false;
         }
         // Undo the later of the two last merges; the parts at the border are the new neighbours.
-        // The single bytes have the lowest ranks, so that once the later one is a byte both are.
+        // What no merge makes ranks lowest, so that once the later one is such a token both are.
         let later = left.max(right);
-        if later < 256 {
+        if later < vocabulary.initial() {
             return true;
         }
         let record = vocabulary.record(later);
@@ -159,4 +165,32 @@ fn stand(vocabulary: &Vocabulary, mut left: u32, mut right: u32) -> bool {
             (later + 1, left, record.left())
         };
     }
+}
+
+/// The same by merging the two tokens' parts anew, lowest rank first: for tokens that are made of
+/// later ones, where undoing merges by rank would not undo them in their order.
+#[cold]
+fn stand_by_merging(vocabulary: &Vocabulary, left: u32, right: u32) -> bool {
+    let mut parts = Vec::new();
+    let mut open = vec![right, left];
+    while let Some(token) = open.pop() {
+        let record = vocabulary.record(token);
+        if token < vocabulary.initial() {
+            parts.push(token);
+        } else {
+            open.extend([record.right(), record.left()]);
+        }
+    }
+    loop {
+        let merges = parts.windows(2).zip(0..).filter_map(|(pair, at)| match pair {
+            [left, right] => Some((vocabulary.merged(*left, *right)?, at)),
+            _ => None,
+        });
+        let Some((token, at)): Option<(u32, usize)> = merges.min() else { break };
+        parts.remove(at);
+        if let Some(part) = parts.get_mut(at) {
+            *part = token;
+        }
+    }
+    parts == [left, right]
 }

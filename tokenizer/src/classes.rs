@@ -47,6 +47,15 @@ pub(crate) fn of(point: char) -> Class {
     of_point(u32::from(point))
 }
 
+/// Whether a code point is `[\p{P}\p{S}]`.
+#[inline]
+pub(crate) fn is_symbol(point: char) -> bool {
+    byte_of(u32::from(point)) == SYMBOL
+}
+
+/// What the table has for a symbol: [`Class::Other`] with a mark.
+const SYMBOL: u8 = 8;
+
 #[inline(always)]
 fn of_point(point: u32) -> Class {
     const CLASS: [Class; 8] = [
@@ -59,10 +68,14 @@ fn of_point(point: u32) -> Class {
         Class::Space,
         Class::Newline,
     ];
+    CLASS[usize::from(byte_of(point) & 7)]
+}
+
+#[inline(always)]
+fn byte_of(point: u32) -> u8 {
     let point = point as usize;
     let block = BLOCKS.get(point >> 8).copied().unwrap_or(0);
-    let class = CLASSES.get(usize::from(block) << 8 | (point & 0xff)).copied().unwrap_or(0);
-    CLASS[usize::from(class & 7)]
+    CLASSES.get(usize::from(block) << 8 | (point & 0xff)).copied().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -74,6 +87,7 @@ mod tests {
     #[test]
     fn every_code_point_has_the_class_that_the_references_patterns_give_it() {
         let mut expected = vec![Class::Other; 0x11_0000];
+        let mut symbols = vec![false; 0x11_0000];
         for (pattern, class) in [
             (r"[\p{Lu}\p{Lt}]", Class::Upper),
             (r"\p{Ll}", Class::Lower),
@@ -82,15 +96,19 @@ mod tests {
             (r"\p{N}", Class::Number),
             (r"\s", Class::Space),
             (r"[\r\n]", Class::Newline),
+            (r"[\p{P}\p{S}]", Class::Other),
         ] {
             let parsed = regex_syntax::Parser::new().parse(pattern).unwrap();
             let HirKind::Class(Set::Unicode(set)) = parsed.into_kind() else { panic!("{pattern}") };
             for range in set.ranges() {
-                expected[range.start() as usize..=range.end() as usize].fill(class);
+                let range = range.start() as usize..=range.end() as usize;
+                symbols[range.clone()].fill(class == Class::Other);
+                expected[range].fill(class);
             }
         }
         for point in '\0'..=char::MAX {
             assert_eq!(of(point), expected[point as usize], "{point:?}");
+            assert_eq!(is_symbol(point), symbols[point as usize], "{point:?}");
             let text = format!("a{point}b");
             assert_eq!(at(&text, 1), Some((of(point), text.len() - 1)), "{point:?}");
         }

@@ -50,6 +50,7 @@ pub(crate) fn walk_with(
     match pattern {
         Pattern::O200k => each::<O200K, false>(vocabulary, text, scratch, sink),
         Pattern::Cl100k => each::<CL100K, false>(vocabulary, text, scratch, sink),
+        pattern => each_piece::<false>(pattern, vocabulary, text, scratch, sink),
     };
 }
 
@@ -64,6 +65,7 @@ pub(crate) fn walk_settled(
     match pattern {
         Pattern::O200k => each::<O200K, true>(vocabulary, text, scratch, sink),
         Pattern::Cl100k => each::<CL100K, true>(vocabulary, text, scratch, sink),
+        pattern => each_piece::<true>(pattern, vocabulary, text, scratch, sink),
     }
 }
 
@@ -81,6 +83,7 @@ pub(crate) fn tail(
     let (settled, all) = match pattern {
         Pattern::O200k => block::ends_of_tail::<O200K>(block, text.len()),
         Pattern::Cl100k => block::ends_of_tail::<CL100K>(block, text.len()),
+        _ => None,
     }?;
     // The byte after the last settled piece: zero if there is none.
     let end = (BLOCK - settled.leading_zeros() as usize).saturating_sub(1);
@@ -147,6 +150,44 @@ fn each<const PATTERN: u8, const SETTLED: bool>(
         }
     }
     at
+}
+
+/// The same a piece at a time, for the patterns that have no form for blocks.
+fn each_piece<const SETTLED: bool>(
+    pattern: Pattern,
+    vocabulary: &Vocabulary,
+    text: &str,
+    scratch: &mut Scratch,
+    sink: &mut impl Sink,
+) -> usize {
+    let mut at = 0;
+    while at < text.len() && !sink.is_done() {
+        let next = split::next(pattern, text, at);
+        if SETTLED && next.open {
+            return at;
+        }
+        let rest = text.get(at..).unwrap_or_default();
+        let piece = rest.as_bytes().get(..next.end - at).unwrap_or_default();
+        if is_unknown(pattern, rest) {
+            vocabulary.bytes_of(piece, |token| sink.tokens(&[token]));
+        } else if piece.len() <= PACKED {
+            let mut padded = [0; 16];
+            padded.iter_mut().zip(piece).for_each(|(to, byte)| *to = *byte);
+            short(vocabulary, &padded, piece.len(), scratch, sink);
+        } else if let Some(token) = vocabulary.unreached(piece) {
+            sink.tokens(&[token]);
+        } else {
+            sink.tokens(scratch.encode(vocabulary, piece));
+        }
+        at = next.end;
+    }
+    at
+}
+
+/// Whether the text starts with a character that the vocabulary only has as bytes.
+fn is_unknown(pattern: Pattern, text: &str) -> bool {
+    let Pattern::Joined(joints) = pattern else { return false };
+    text.chars().next().is_some_and(|point| !joints.knows(point))
 }
 
 /// Takes the pieces of `window` that end where `ends` has bits, one after the other.
@@ -307,10 +348,9 @@ impl Sink for Collector<'_> {
         let piece = padded.get(..length).unwrap_or_default();
         let (token, matched) = vocabulary.longest(piece);
         let whole = matched == length;
-        if whole {
-            self.0.push(token);
-        }
-        whole
+        let token = if whole { Some(token) } else { vocabulary.unreached(piece) };
+        self.0.extend(token);
+        token.is_some()
     }
 
     #[inline(always)]

@@ -24,6 +24,13 @@ impl Family {
         Self { name, encoding: Encoding::O200kBase, exact: false, per_mille }
     }
 
+    /// What an operator's own tokenizer file makes of a model: its text is counted exactly, what
+    /// frames a chat's messages is not known.
+    #[must_use]
+    pub const fn named(encoding: Encoding) -> Self {
+        Self::exact("named by the operator", encoding)
+    }
+
     /// The count of a text: exact, or scaled by the family's average and rounded up.
     #[must_use]
     pub fn count(&self, text: &str) -> u64 {

@@ -11,7 +11,9 @@ pub(crate) fn fold(a: u64, b: u64) -> u64 {
 /// The hash of a short piece, packed into two words.
 #[inline(always)]
 pub(crate) fn of_key(low: u64, high: u64, seed: u64) -> u64 {
-    fold(low ^ high.rotate_left(22), seed.wrapping_mul(2).wrapping_add(0x9e37_79b9_7f4a_7c15))
+    // Each word has a seed's part in it, so that no two keys collide under every seed.
+    let mixed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    fold(low ^ mixed.rotate_left(32), high ^ mixed)
 }
 
 /// The hash of two adjacent tokens.

@@ -9,6 +9,8 @@
 //! Text is always ordinary text: `<|endoftext|>` in it counts as the characters it is written
 //! with, never as the special token, because that is how a provider reads what a user wrote.
 
+#[cfg(feature = "json")]
+mod arrange;
 mod bpe;
 mod chat;
 mod classes;
@@ -18,6 +20,8 @@ mod encoding;
 mod family;
 mod hash;
 mod json;
+#[cfg(feature = "json")]
+mod loaded;
 mod memo;
 mod split;
 mod stream;
@@ -27,6 +31,8 @@ pub use chat::{Chat, Count, Detail, Image, Message, Part, Role, ToolCall, count_
 pub use correction::Correction;
 pub use encoding::Encoding;
 pub use family::{Family, family};
+#[cfg(feature = "json")]
+pub use loaded::{LoadError, Loaded};
 pub use memo::CountMemo;
 pub use stream::StreamCounter;
 

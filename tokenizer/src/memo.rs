@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::chat::{self, Chat, Count};
 use crate::encoding::Encoding;
+use crate::family::{Family, family};
 use crate::hash::fold;
 
 /// A bounded memory of counts, shared by threads. A text is known by a 128-bit hash under keys
@@ -56,7 +57,13 @@ impl CountMemo {
     /// [`crate::count_chat`], with every long text and the tools remembered.
     #[must_use]
     pub fn count_chat(&self, model: &str, chat: &Chat<'_>) -> Count {
-        chat::counted(model, chat, Some(self))
+        self.count_chat_as(model, family(model), chat)
+    }
+
+    /// The same for a model that is of another family than its name tells.
+    #[must_use]
+    pub fn count_chat_as(&self, model: &str, family: Family, chat: &Chat<'_>) -> Count {
+        chat::counted(model, family, chat, Some(self))
     }
 
     /// A count that is derived from `text` in the way that `what` names.

@@ -1,5 +1,11 @@
 //! The vocabularies as the build script arranged them: read-only tables, and lookups in them.
 
+use std::collections::HashMap;
+
+#[cfg(feature = "json")]
+use crate::arrange::tables::{Fit, Pairs, Pieces};
+#[cfg(feature = "json")]
+use crate::arrange::trie::Trie;
 use crate::hash;
 
 /// The tables of one vocabulary. A token is known by its rank, which is its id.
@@ -12,6 +18,10 @@ pub(crate) struct Vocabulary {
     pair_bits: u32,
     pair_slots: usize,
     root: u32,
+    /// How many tokens no merge makes: bytes or characters. They have the lowest ranks.
+    initial: u32,
+    /// What only loaded vocabularies have.
+    more: Option<&'static More>,
     piece_pilots: &'static [u8],
     pieces: &'static [[u8; 8]],
     trie: &'static [[u8; 4]],
@@ -20,6 +30,20 @@ pub(crate) struct Vocabulary {
     pair_filter: &'static [[u8; 8]],
     pair_pilots: &'static [u8],
     pairs: &'static [[u8; 4]],
+}
+
+/// What there is to a loaded vocabulary beyond the tables.
+#[cfg_attr(not(feature = "json"), expect(dead_code, reason = "only loaded vocabularies use it"))]
+#[derive(Debug, Default)]
+pub(crate) struct More {
+    /// A bit for every token that is made of a later one, or of such a token.
+    pub(crate) irregular: Vec<u64>,
+    /// The file's own number of every token.
+    pub(crate) ids: Vec<u32>,
+    /// Tokens that no merge reaches, taken only where they are a whole piece.
+    pub(crate) whole: HashMap<Box<[u8]>, u32>,
+    /// The first of 256 tokens for the bytes of characters that are no tokens.
+    pub(crate) bytes: u32,
 }
 
 /// Starts a table on a cache line, so that no entry lies across two.
@@ -72,6 +96,10 @@ pub(crate) struct Step {
     pub(crate) token: Option<u32>,
 }
 
+/// How many vocabularies can be told apart, the built-in ones included.
+#[cfg(feature = "json")]
+pub(crate) const MARKS: u64 = 16;
+
 /// The bytes of the longest token.
 pub(crate) const LONGEST: usize = 128;
 
@@ -106,10 +134,87 @@ impl Record {
 }
 
 impl Vocabulary {
-    /// A number of its own, of one bit.
+    /// A vocabulary of tables made by this process, which stay for its life.
+    #[cfg(feature = "json")]
+    #[expect(clippy::too_many_arguments, reason = "a table each")]
+    pub(crate) fn new(
+        mark: u64,
+        initial: u32,
+        more: More,
+        fit: Fit,
+        pieces: Pieces,
+        pairs: Pairs,
+        records: &[u64],
+        trie: &Trie,
+    ) -> Self {
+        let of_u64 = |words: &[u64]| -> &'static [[u8; 8]] {
+            words.iter().map(|word| word.to_le_bytes()).collect::<Vec<_>>().leak()
+        };
+        let of_u32 = |words: &[u32]| -> &'static [[u8; 4]] {
+            words.iter().map(|word| word.to_le_bytes()).collect::<Vec<_>>().leak()
+        };
+        // Three bytes a token, and one more so that the last can be read as four.
+        let mut trie_tokens: Vec<u8> =
+            trie.tokens.iter().flat_map(|token| token.to_le_bytes().into_iter().take(3)).collect();
+        trie_tokens.push(0);
+        Self {
+            mark,
+            piece_seed: pieces.seed,
+            piece_bits: fit.bits,
+            rows: rows(pieces.short_slots, pieces.long_slots),
+            pair_seed: pairs.seed,
+            pair_bits: fit.bits,
+            pair_slots: pairs.slots.len(),
+            root: trie.root,
+            initial,
+            more: Some(Box::leak(Box::new(more))),
+            piece_pilots: pieces.pilots.leak(),
+            pieces: of_u64(&pieces.words),
+            trie: of_u32(&trie.slots),
+            trie_tokens: trie_tokens.leak(),
+            records: of_u64(records),
+            pair_filter: of_u64(&pairs.filter),
+            pair_pilots: pairs.pilots.leak(),
+            pairs: of_u32(&pairs.slots),
+        }
+    }
+
+    /// A number of its own, below [`MARKS`].
     #[inline(always)]
     pub(crate) const fn mark(&self) -> u64 {
         self.mark
+    }
+
+    /// How many tokens no merge makes.
+    #[inline(always)]
+    pub(crate) const fn initial(&self) -> u32 {
+        self.initial
+    }
+
+    /// Whether the token's merges are not in the order of their ranks.
+    #[inline(always)]
+    pub(crate) fn is_irregular(&self, token: u32) -> bool {
+        let Some(more) = self.more else { return false };
+        let word = more.irregular.get(token as usize / 64).copied().unwrap_or(0);
+        word >> (token % 64) & 1 == 1
+    }
+
+    /// The token that a piece is although no merge reaches it.
+    #[inline(always)]
+    pub(crate) fn unreached(&self, piece: &[u8]) -> Option<u32> {
+        self.more.and_then(|more| more.whole.get(piece).copied())
+    }
+
+    /// Hands on the tokens of a character that is taken as its bytes.
+    pub(crate) fn bytes_of(&self, piece: &[u8], mut token: impl FnMut(u32)) {
+        let first = self.more.map_or(0, |more| more.bytes);
+        piece.iter().for_each(|byte| token(first + u32::from(*byte)));
+    }
+
+    /// What there is beyond the tables.
+    #[cfg(feature = "json")]
+    pub(crate) const fn more(&self) -> Option<&'static More> {
+        self.more
     }
 
     /// Reads a byte of every page.
@@ -200,7 +305,7 @@ impl Vocabulary {
         }
         let token = slot & 0x3_ffff;
         let record = self.record(token);
-        (record.left() == left && record.right() == right && record.length() > 1).then_some(token)
+        (record.left() == left && record.right() == right && token >= self.initial).then_some(token)
     }
 }
 

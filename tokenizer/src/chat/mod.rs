@@ -109,21 +109,25 @@ pub struct Count {
 /// What `chat` comes to as the input of `model`.
 #[must_use]
 pub fn count_chat(model: &str, chat: &Chat<'_>) -> Count {
-    counted(model, chat, None)
+    counted(model, family(model), chat, None)
 }
 
 /// The same, with what was counted before taken from `memo`.
-pub(crate) fn counted(model: &str, chat: &Chat<'_>, memo: Option<&CountMemo>) -> Count {
+pub(crate) fn counted(
+    model: &str,
+    family: Family,
+    chat: &Chat<'_>,
+    memo: Option<&CountMemo>,
+) -> Count {
     let Chat { messages, tools, response_schema } = chat;
     let bare = bare(model);
-    let family = family(model);
     let mut counting = Counting {
         rules: rules::of(&bare),
         family,
         memo,
         text: 0,
         frame: 0,
-        exact: family.exact && !rules::is_odd(&bare),
+        exact: family.exact && !rules::is_odd(&bare) && rules::is_known(&bare),
     };
     counting.frame += counting.rules.priming;
     for message in messages {

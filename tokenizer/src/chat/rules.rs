@@ -100,6 +100,11 @@ pub(super) fn is_odd(bare: &str) -> bool {
         || bare.starts_with("o1-preview")
 }
 
+/// Whether what frames a model's messages is known exactly: OpenAI's, not another vendor's.
+pub(super) fn is_known(bare: &str) -> bool {
+    crate::family::family(bare).exact
+}
+
 /// The first prefix that fits decides. Pictures: gpt-4o, gpt-4o-mini and gpt-5 by tiles, o4-mini,
 /// gpt-5-mini, gpt-5-nano, gpt-4.1-mini and -nano by patches (billed); o1 and o3 by tiles of 75 and
 /// 150, Claude by area, Gemini by squares of 258 (their vendors' pages).

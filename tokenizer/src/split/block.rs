@@ -4,7 +4,6 @@
 //! A block starts where a piece starts, so nothing before it matters. What can't be told from the
 //! block alone is left out; [`super::scalar`] takes over where a block settles nothing.
 
-use super::Pattern;
 use super::masks::{self, BLOCK, Masks};
 
 /// The ends of the pieces of `block`, bit `i` for an end before byte `i`. `filled` bytes of the
@@ -30,10 +29,10 @@ pub(crate) fn ends_of_tail<const PATTERN: u8>(
     (all >> filled & 1 == 1).then(|| (ends(false), all))
 }
 
-/// [`Pattern`] as a constant that code can be generated for.
-pub(crate) const O200K: u8 = Pattern::O200k as u8;
+/// [`super::Pattern`] as a constant that code can be generated for.
+pub(crate) const O200K: u8 = 0;
 /// See [`O200K`].
-pub(crate) const CL100K: u8 = Pattern::Cl100k as u8;
+pub(crate) const CL100K: u8 = 1;
 
 struct Walk<'a> {
     block: &'a [u8; BLOCK],
@@ -180,6 +179,7 @@ impl Walk<'_> {
 mod tests {
     use super::super::scalar;
     use super::*;
+    use crate::split::Pattern;
 
     /// Follows the ends of a block, which are the pieces that the scalar form gives, one by one.
     fn check<const P: u8>(pattern: Pattern, text: &str) {

@@ -1,40 +1,46 @@
 //! The patterns written out one character at a time: the plain form that the fast scanners are
 //! tested against.
 
-use super::{Pattern, Piece};
+use super::{Pattern, Piece, Rules, deepseek, joints};
 use crate::classes::{self, Class};
 
 /// The piece of `text` that starts at byte `at`.
 pub(crate) fn next(pattern: Pattern, text: &str, at: usize) -> Piece {
     let mut look = Look { text, met_end: false };
     let end = match pattern {
-        Pattern::O200k => o200k(&mut look, at),
-        Pattern::Cl100k => cl100k(&mut look, at),
+        Pattern::O200k => cased(&mut look, at, const { &Pattern::O200k.rules() }),
+        Pattern::Cl100k => plain(&mut look, at, const { &Pattern::Cl100k.rules() }),
+        Pattern::Tekken => cased(&mut look, at, const { &Pattern::Tekken.rules() }),
+        Pattern::Llama3 => plain(&mut look, at, const { &Pattern::Llama3.rules() }),
+        Pattern::Qwen2 => plain(&mut look, at, const { &Pattern::Qwen2.rules() }),
+        Pattern::Qwen35 => plain(&mut look, at, const { &Pattern::Qwen35.rules() }),
+        Pattern::DeepSeek => deepseek::next(&mut look, at),
+        Pattern::Joined(joints) => joints::next(&mut look, at, joints),
     };
     Piece { end, open: look.met_end }
 }
 
 /// A view of the text that remembers whether anyone asked for what lies behind its end.
-struct Look<'a> {
-    text: &'a str,
-    met_end: bool,
+pub(super) struct Look<'a> {
+    pub(super) text: &'a str,
+    pub(super) met_end: bool,
 }
 
 impl Look<'_> {
-    fn at(&mut self, at: usize) -> Option<(Class, usize)> {
+    pub(super) fn at(&mut self, at: usize) -> Option<(Class, usize)> {
         let found = classes::at(self.text, at);
         self.met_end |= found.is_none();
         found
     }
 
-    fn point(&mut self, at: usize) -> Option<char> {
+    pub(super) fn point(&mut self, at: usize) -> Option<char> {
         let point = self.text.get(at..).and_then(|rest| rest.chars().next());
         self.met_end |= point.is_none();
         point
     }
 
     /// The end of the longest run of `wanted` from `at`.
-    fn run(&mut self, mut at: usize, wanted: impl Fn(Class) -> bool) -> usize {
+    pub(super) fn run(&mut self, mut at: usize, wanted: impl Fn(Class) -> bool) -> usize {
         while let Some((class, after)) = self.at(at) {
             if !wanted(class) {
                 break;
@@ -62,18 +68,18 @@ impl Look<'_> {
         }
     }
 
-    /// ` ?[^\s\p{L}\p{N}]+` at `at`, if it matches.
-    fn punctuation(&mut self, at: usize) -> Option<usize> {
-        let wanted = |class| matches!(class, Class::Other | Class::Mark);
+    /// ` ?[^\s\p{L}\p{N}]+` at `at`, if it matches; without marks where those are of words.
+    fn punctuation(&mut self, at: usize, rules: &Rules) -> Option<usize> {
+        let wanted = |class| class == Class::Other || rules.punctuation(class);
         let start = if self.point(at) == Some(' ') { at + 1 } else { at };
         let end = self.run(start, wanted);
         (end > start).then_some(end)
     }
 
-    /// `\p{N}{1,3}` at `at`, if it matches.
-    fn number(&mut self, at: usize) -> Option<usize> {
+    /// `\p{N}{1,3}` at `at`, or up to another number of digits, if it matches.
+    pub(super) fn number(&mut self, at: usize, most: usize) -> Option<usize> {
         let mut end = at;
-        for _ in 0..3 {
+        for _ in 0..most {
             match self.at(end) {
                 Some((Class::Number, after)) => end = after,
                 _ => break,
@@ -83,7 +89,7 @@ impl Look<'_> {
     }
 
     /// A run of whitespace from `at`: its end, the end of its last newline, its last character.
-    fn whitespace(&mut self, at: usize) -> (usize, Option<usize>, usize) {
+    pub(super) fn whitespace(&mut self, at: usize) -> (usize, Option<usize>, usize) {
         let (mut end, mut newline, mut last) = (at, None, at);
         while let Some((class @ (Class::Space | Class::Newline), after)) = self.at(end) {
             if class == Class::Newline {
@@ -95,7 +101,9 @@ impl Look<'_> {
     }
 }
 
-fn o200k(look: &mut Look<'_>, at: usize) -> usize {
+/// The patterns whose words have upper-case letters only at their start.
+#[inline(always)]
+fn cased(look: &mut Look<'_>, at: usize, rules: &Rules) -> usize {
     let Some((first, after)) = look.at(at) else { return at };
     let word = match first {
         Class::Newline | Class::Number => None,
@@ -105,25 +113,34 @@ fn o200k(look: &mut Look<'_>, at: usize) -> usize {
         Class::Mark => word_ending_lower(look, after).or_else(|| cased_word(look, at)),
         Class::Other | Class::Space => cased_word(look, after),
     };
-    if let Some(end) = word {
-        return look.contraction(end);
+    match word {
+        Some(end) if rules.suffix => look.contraction(end),
+        Some(end) => end,
+        None => no_word(look, at, rules),
     }
-    if let Some(end) = look.number(at) {
+}
+
+/// What is no word: digits, punctuation, whitespace.
+#[inline(always)]
+fn no_word(look: &mut Look<'_>, at: usize, rules: &Rules) -> usize {
+    if let Some(end) = look.number(at, rules.digits) {
         return end;
     }
-    if let Some(end) = look.punctuation(at) {
-        return tail(look, end, true);
+    if let Some(end) = look.punctuation(at, rules) {
+        return tail(look, end, rules.slash);
     }
     let (end, newline, last) = look.whitespace(at);
+    let is_last = end == look.text.len();
     match newline {
+        _ if is_last && rules.whole_end => end,
         Some(newline) => newline,
-        None if end == look.text.len() || last == at => end,
+        None if is_last || last == at => end,
         None => last,
     }
 }
 
 /// `[\r\n/]*` or `[\r\n]*` from `at`.
-fn tail(look: &mut Look<'_>, mut at: usize, slash: bool) -> usize {
+pub(super) fn tail(look: &mut Look<'_>, mut at: usize, slash: bool) -> usize {
     while let Some(point) = look.point(at) {
         match point {
             '\r' | '\n' => at += 1,
@@ -166,35 +183,24 @@ fn cased_word(look: &mut Look<'_>, at: usize) -> Option<usize> {
     })
 }
 
-fn cl100k(look: &mut Look<'_>, at: usize) -> usize {
+/// The patterns whose words are letters of any case.
+#[inline(always)]
+fn plain(look: &mut Look<'_>, at: usize, rules: &Rules) -> usize {
     let contraction = look.contraction(at);
     if contraction > at {
         return contraction;
     }
     let Some((first, after)) = look.at(at) else { return at };
-    let letter = |class| matches!(class, Class::Upper | Class::Lower | Class::Uncased);
     let start = match first {
         Class::Newline | Class::Number => None,
-        Class::Upper | Class::Lower | Class::Uncased => Some(at),
-        Class::Mark | Class::Other | Class::Space => Some(after),
+        first if rules.letter(first) => Some(at),
+        _ => Some(after),
     };
     if let Some(start) = start {
-        let end = look.run(start, letter);
+        let end = look.run(start, |class| rules.letter(class));
         if end > start {
             return end;
         }
     }
-    if let Some(end) = look.number(at) {
-        return end;
-    }
-    if let Some(end) = look.punctuation(at) {
-        return tail(look, end, false);
-    }
-    let (end, newline, last) = look.whitespace(at);
-    match newline {
-        _ if end == look.text.len() => end,
-        Some(newline) => newline,
-        None if last == at => end,
-        None => last,
-    }
+    no_word(look, at, rules)
 }

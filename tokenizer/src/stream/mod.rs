@@ -5,11 +5,14 @@
 //! grows long, because one piece goes on and on, [`run`] takes it over and keeps no text at all.
 
 mod append;
+mod loaded;
 mod run;
 
 use crate::bpe::{Scratch, with_scratch};
 use crate::count::{self, Counter};
 use crate::encoding::Encoding;
+#[cfg(feature = "json")]
+use crate::loaded::Front;
 use crate::split::masks::BLOCK;
 use run::Run;
 
@@ -17,25 +20,37 @@ use run::Run;
 /// hundred bytes, and a few thousand while one piece goes on for long.
 #[derive(Clone, Debug)]
 pub struct StreamCounter {
-    encoding: Encoding,
-    settled: u64,
-    tail: String,
-    run: Option<Box<Run>>,
+    core: Core,
+    #[cfg(feature = "json")]
+    front: Option<Box<Front>>,
     total: u64,
 }
 
-/// A tail that is longer than this is taken over by a run, if it is one.
-const LONG: usize = 96;
-
 impl StreamCounter {
-    pub(crate) const fn new(encoding: Encoding) -> Self {
-        Self { encoding, settled: 0, tail: String::new(), run: None, total: 0 }
+    pub(crate) fn new(encoding: Encoding) -> Self {
+        #[cfg(feature = "json")]
+        let front = match encoding {
+            Encoding::Loaded(loaded) => Some(Box::new(Front::new(loaded))),
+            _ => None,
+        };
+        Self {
+            core: Core::new(encoding),
+            #[cfg(feature = "json")]
+            front,
+            total: 0,
+        }
     }
 
     /// Appends `delta` and returns the count of all the text so far.
     pub fn push(&mut self, delta: &str) -> u64 {
         if !delta.is_empty() {
-            self.total = with_scratch(|scratch| self.advance(delta, scratch));
+            self.total = with_scratch(|scratch| {
+                #[cfg(feature = "json")]
+                if let Some(front) = &mut self.front {
+                    return front.push(&mut self.core, delta, scratch);
+                }
+                self.core.advance(delta, scratch)
+            });
         }
         self.total
     }
@@ -45,8 +60,27 @@ impl StreamCounter {
     pub const fn total(&self) -> u64 {
         self.total
     }
+}
 
-    fn advance(&mut self, delta: &str, scratch: &mut Scratch) -> u64 {
+/// Counts text that is cut by the encoding's pattern and by nothing else.
+#[derive(Clone, Debug)]
+pub(crate) struct Core {
+    encoding: Encoding,
+    settled: u64,
+    tail: String,
+    run: Option<Box<Run>>,
+}
+
+/// A tail that is longer than this is taken over by a run, if it is one.
+pub(crate) const LONG: usize = 96;
+
+impl Core {
+    pub(crate) const fn new(encoding: Encoding) -> Self {
+        Self { encoding, settled: 0, tail: String::new(), run: None }
+    }
+
+    /// Appends text and returns the count of all of it.
+    pub(crate) fn advance(&mut self, delta: &str, scratch: &mut Scratch) -> u64 {
         let mut rest = delta.chars();
         while let Some(run) = &mut self.run {
             let Some(point) = rest.next() else { return self.settled + run.count(self.encoding) };

@@ -1,7 +1,7 @@
 //! Perfect hashing by pilots: keys fall into buckets, and each bucket has a byte that sends all
 //! of its keys to free slots. A lookup reads the bucket's byte and exactly one slot.
 
-include!("../src/hash.rs");
+use crate::hash::{bucket, slot};
 
 /// Where every key went.
 pub(crate) struct Placed {
