@@ -98,6 +98,12 @@ impl Encoding {
         std::hint::black_box(self.vocabulary().touch());
     }
 
+    /// The bytes of the encoding's tables: what a built-in one adds to a binary.
+    #[must_use]
+    pub fn size(self) -> usize {
+        self.vocabulary().size()
+    }
+
     pub(crate) const fn pattern(self) -> Pattern {
         match self {
             Self::O200kBase | Self::O200kHarmony => Pattern::O200k,

@@ -217,9 +217,13 @@ impl Vocabulary {
         self.more
     }
 
-    /// Reads a byte of every page.
-    pub(crate) fn touch(&self) -> u64 {
-        let tables = [
+    /// The bytes of all tables.
+    pub(crate) fn size(&self) -> usize {
+        self.tables().iter().map(|table| table.len()).sum()
+    }
+
+    fn tables(&self) -> [&'static [u8]; 8] {
+        [
             self.piece_pilots,
             self.pieces.as_flattened(),
             self.trie.as_flattened(),
@@ -228,8 +232,12 @@ impl Vocabulary {
             self.pair_filter.as_flattened(),
             self.pair_pilots,
             self.pairs.as_flattened(),
-        ];
-        tables
+        ]
+    }
+
+    /// Reads a byte of every page.
+    pub(crate) fn touch(&self) -> u64 {
+        self.tables()
             .iter()
             .flat_map(|table| table.iter().step_by(4096))
             .map(|byte| u64::from(*byte))

@@ -104,6 +104,32 @@ fn files_of_the_corpus_and_of_the_benches_encode_as_in_the_reference() {
 }
 
 #[test]
+fn texts_that_the_fuzzer_kept_encode_as_in_the_reference_and_as_streams() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/fuzz.jsonl");
+    let lines = fs::read_to_string(path).unwrap();
+    for line in lines.lines() {
+        let text: String = serde_json::from_str(line).unwrap();
+        for (encoding, reference) in encodings() {
+            check(encoding, reference, &text);
+            let mut stream = encoding.stream();
+            for (at, point) in text.char_indices() {
+                let end = at + point.len_utf8();
+                let total = stream.push(&text[at..end]);
+                assert_eq!(total, encoding.count(&text[..end]), "{:?}", &text[..end]);
+            }
+        }
+    }
+    assert!(lines.lines().count() > 400);
+}
+
+#[test]
+fn the_tables_of_an_encoding_have_no_more_than_eight_mebibytes() {
+    for encoding in Encoding::ALL {
+        assert!(encoding.size() <= 8 << 20, "{}: {}", encoding.name(), encoding.size());
+    }
+}
+
+#[test]
 fn a_million_of_anything_is_counted_and_does_not_panic() {
     let mut chance = Chance(0x6789_abcd_ef12_3456);
     let mut texts = hostile(&mut chance, 1_000_000);
