@@ -35,6 +35,7 @@ mod template;
 mod turns;
 pub mod unified;
 
+pub use dialect::gemini_generate::body as gemini_body;
 pub use dialect::openai_responses as responses;
 pub use dialect::{Dialect, EncodeOptions, StreamEncoder};
 pub use guard::{Bounds, guard};

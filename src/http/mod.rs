@@ -6,6 +6,7 @@ mod caller;
 mod calls;
 pub mod corrections;
 mod error;
+mod gemini;
 mod openai;
 mod own;
 mod plans;
@@ -66,7 +67,8 @@ pub fn routes(front: Front) -> Router {
         .route("/v1/messages/count_tokens", post(anthropic::messages::count_tokens))
         .route("/v1/models", get(openai::models::list))
         // A model's id may hold slashes, percent-encoded or not.
-        .route("/v1/models/{*id}", get(openai::models::one))
+        .route("/v1/models/{*id}", get(openai::models::one).post(gemini::generate::create))
+        .route("/v1beta/models/{*id}", post(gemini::generate::create))
         .route("/v1/organization/costs", get(openai::organization::costs))
         .route("/v1/organization/usage/completions", get(openai::organization::completions))
         .route("/v1/organization/usage/embeddings", get(openai::organization::embeddings))

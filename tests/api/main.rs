@@ -15,6 +15,7 @@ mod cli;
 mod connections;
 mod corrections;
 mod forwarding;
+mod gemini;
 mod holds;
 mod input;
 mod limits;

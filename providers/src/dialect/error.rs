@@ -1,6 +1,6 @@
 //! Errors in each dialect's shape.
 
-use super::json::Object;
+use super::json::{Object, array};
 use crate::unified::WireError;
 
 /// `{"error":{"message","type","param","code",…}}`.
@@ -60,5 +60,50 @@ fn anthropic_kind(status: u16, kind: &str) -> &'static str {
         (503 | 529, _) => "overloaded_error",
         (500.., _) => "api_error",
         _ => "invalid_request_error",
+    }
+}
+
+/// `{"error":{"code","message","status","details"}}`, the rest as metadata of one detail.
+pub(crate) fn google(error: &WireError, out: &mut Vec<u8>) {
+    let WireError { status, kind, code, param, message, extra } = error;
+    let mut top = Object::open(out);
+    let mut inner = top.object("error");
+    inner.num("code", u64::from(*status)).str("message", message);
+    inner.str("status", google_status(*status));
+    array(inner.key("details"), [()], |out, ()| {
+        let mut detail = Object::open(out);
+        detail.str("@type", "type.googleapis.com/google.rpc.ErrorInfo");
+        detail.str("reason", code.as_deref().unwrap_or(kind)).str("domain", "tollgate");
+        // Its values are strings.
+        let mut metadata = detail.object("metadata");
+        metadata.str("type", kind);
+        if let Some(param) = param {
+            metadata.str("param", param);
+        }
+        for (name, value) in extra {
+            match value.as_str() {
+                Some(text) => metadata.str(name, text),
+                None => metadata.str(name, &value.to_string()),
+            };
+        }
+        metadata.close();
+        detail.close();
+    });
+    inner.close();
+    top.close();
+}
+
+const fn google_status(status: u16) -> &'static str {
+    match status {
+        401 => "UNAUTHENTICATED",
+        403 => "PERMISSION_DENIED",
+        404 => "NOT_FOUND",
+        409 => "ABORTED",
+        429 => "RESOURCE_EXHAUSTED",
+        501 => "UNIMPLEMENTED",
+        502 | 503 => "UNAVAILABLE",
+        504 => "DEADLINE_EXCEEDED",
+        500.. => "INTERNAL",
+        _ => "INVALID_ARGUMENT",
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod anthropic_messages;
 mod error;
 pub(crate) mod fields;
+pub(crate) mod gemini_generate;
 pub(crate) mod json;
 pub(crate) mod openai_chat;
 mod openai_embeddings;
@@ -91,6 +92,7 @@ impl Dialect {
         match self {
             Dialect::OpenAiChat => openai_chat::decode(body, bounds),
             Dialect::OpenAiResponses => openai_responses::decode(body, bounds),
+            Dialect::GeminiGenerateContent => gemini_generate::decode(body, bounds),
             Dialect::AnthropicMessages => anthropic_messages::decode(body, bounds),
             _ => Err(self.no_chat()),
         }
@@ -117,6 +119,7 @@ impl Dialect {
     pub fn encode_reply(self, reply: &Reply<'_>, options: &EncodeOptions<'_>) -> Vec<u8> {
         match self {
             Dialect::OpenAiResponses => openai_responses::encode_reply(reply, options),
+            Dialect::GeminiGenerateContent => gemini_generate::encode_reply(reply, options),
             Dialect::AnthropicMessages => anthropic_messages::encode_reply(reply, options),
             _ => openai_chat::encode_reply(reply, options),
         }
@@ -126,6 +129,7 @@ impl Dialect {
     pub fn encoder(self, options: &EncodeOptions<'_>) -> Box<dyn StreamEncoder> {
         match self {
             Dialect::OpenAiResponses => Box::new(openai_responses::Encoder::new(options)),
+            Dialect::GeminiGenerateContent => Box::new(gemini_generate::Encoder::new(options)),
             Dialect::AnthropicMessages => Box::new(anthropic_messages::Encoder::new(options)),
             _ => Box::new(openai_chat::Encoder::new(options)),
         }
@@ -136,6 +140,7 @@ impl Dialect {
         let mut out = Vec::with_capacity(256);
         match self {
             Dialect::AnthropicMessages => error::anthropic(error, &mut out),
+            Dialect::GeminiGenerateContent => error::google(error, &mut out),
             _ => error::openai(error, &mut out),
         }
         out

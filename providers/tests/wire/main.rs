@@ -6,6 +6,7 @@ mod anthropic_client;
 mod bad_input;
 mod bedrock;
 mod gemini;
+mod gemini_client;
 mod openai_responses_client;
 mod recordings;
 mod rewritten;

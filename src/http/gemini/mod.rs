@@ -1,0 +1,3 @@
+//! Google's endpoints.
+
+pub(super) mod generate;
