@@ -10,6 +10,9 @@ use crate::suite::{Suite, here, node_command};
 
 /// One account a purpose: each file of tests spends its own.
 const ACCOUNTS: &str = r#"
+[gateway]
+unauthenticated = []  # all suites come from one address, and each shows wrong keys
+
 [accounts.main]
 limits = ["$1000 per month"]
 
