@@ -12,6 +12,7 @@ mod harness;
 mod calls;
 mod disconnects;
 mod disk;
+mod hangups;
 mod kills;
 mod mixed;
 mod operations;

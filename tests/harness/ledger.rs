@@ -23,6 +23,11 @@ pub(crate) struct Entry {
     pub(crate) output: i64,
     pub(crate) reasoning: i64,
     pub(crate) output_provenance: String,
+    pub(crate) model: String,
+    pub(crate) posted_input: i64,
+    pub(crate) posted_output: i64,
+    /// By our count, what reached the client.
+    pub(crate) delivered: i64,
     pub(crate) charged: i64,
     pub(crate) owed: i64,
     pub(crate) markup: i64,
@@ -58,7 +63,8 @@ pub(crate) fn entries(gateway: &Gateway) -> Vec<Entry> {
     let mut query = ledger
         .prepare(
             "SELECT lower(hex(id)), kind, account, outcome, tags, requests, input, cache_read, \
-             output, reasoning, output_provenance, charged, owed, markup, absorbed, tier \
+             output, reasoning, output_provenance, charged, owed, markup, absorbed, tier, \
+             model, posted_input, posted_output, delivered_output \
              FROM entries WHERE kind <> 'change' ORDER BY seq",
         )
         .unwrap();
@@ -112,6 +118,10 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         markup: number(13)?,
         absorbed: number(14)?,
         tier: text(15)?,
+        model: text(16)?,
+        posted_input: number(17)?,
+        posted_output: number(18)?,
+        delivered: number(19)?,
     })
 }
 

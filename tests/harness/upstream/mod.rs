@@ -94,6 +94,11 @@ impl Upstream {
         self.state.pushed.lock().unwrap().entry(model.to_owned()).or_default().push_back(reply);
     }
 
+    /// Drops what was pushed and not asked for.
+    pub(crate) fn forget_pushed(&self) {
+        self.state.pushed.lock().unwrap().clear();
+    }
+
     pub(crate) fn truths(&self) -> Vec<Truth> {
         self.state.log.lock().unwrap().clone()
     }

@@ -164,6 +164,12 @@ impl Reply {
         Reply { cut: Some(Cut::Fin(0)), ..Reply::whole(200, "{}") }
     }
 
+    /// Stands still after so many bytes of its head and body, until the other side closes.
+    pub(crate) fn hanging_at(mut self, at: usize) -> Self {
+        self.cut = Some(Cut::Hang(at));
+        self
+    }
+
     pub(crate) fn with_header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
