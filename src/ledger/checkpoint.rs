@@ -4,13 +4,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rusqlite::Connection;
 
 use super::Ledger;
+use super::sync::{AtomicBool, Ordering};
 
 /// Between two checkpoints.
 const EVERY: Duration = Duration::from_secs(1);

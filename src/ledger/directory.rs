@@ -3,6 +3,7 @@
 use rusqlite::{Connection, Row, params};
 use tollgate_accounting::Timestamp;
 
+use super::sync::mpsc;
 use super::writer::{Event, Job};
 use super::{Change, Ledger, Refused};
 
@@ -134,7 +135,7 @@ impl Ledger {
         change: Option<Change>,
         write: impl Fn(&rusqlite::Transaction<'_>) -> rusqlite::Result<()> + Send + 'static,
     ) -> Result<(), Refused> {
-        let (done, wait) = std::sync::mpsc::sync_channel(1);
+        let (done, wait) = mpsc::sync_channel(1);
         self.healthy()?;
         let mut state = self.lock();
         if state.closing {

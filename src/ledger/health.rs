@@ -1,10 +1,9 @@
 //! What the ledger's disk allows, and what is done when it fails: a full one is waited for, and one whose
 //! state is unknown ends the process, so that the next start reads what is true from the file.
 
-use std::sync::atomic::Ordering;
-
 use rusqlite::ErrorCode;
 
+use super::sync::Ordering;
 use super::{Ledger, Refused};
 
 pub(super) const GOOD: u8 = 0;

@@ -24,12 +24,12 @@ mod reserve;
 mod responses;
 mod settlement;
 mod store;
+mod sync;
 mod templates;
 mod writer;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use tollgate_accounting::{
@@ -58,6 +58,7 @@ pub use writer::OnEntry;
 use crate::clock;
 use idempotency::Keys;
 use open_hold::{Meter, lock};
+use sync::{AtomicU8, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, PoisonError};
 use writer::{Event, HoldRow};
 
 /// Rows that may wait for the writer, settlements of open holds included. Beyond it, calls are refused.

@@ -2,13 +2,14 @@
 //! `settle`, which consumes it, or by being dropped, which settles what was seen.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tollgate_accounting::{Amounts, Money, PriceCard, Provenance, Rounding, Timestamp};
 
 use super::entry::{CallId, Counted, Outcome};
 use super::settlement::{self, Attempt, CallFacts, Posting, Reach};
+use super::sync::{Mutex, MutexGuard, PoisonError};
 use super::{Ledger, Refused};
 use crate::clock;
 

@@ -3,8 +3,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::thread::JoinHandle;
 
 use rusqlite::{Connection, Row};
 use tollgate_accounting::{
@@ -20,6 +18,7 @@ use super::open_hold::Meter;
 use super::reserve::Reserve;
 use super::settlement::{Attempt, CallFacts, Reach};
 use super::store::{self, Durability, StoreError};
+use super::sync::{AtomicBool, Mutex, thread};
 use super::writer::{OnEntry, Writer};
 use super::{Ledger, Refused, State, cards};
 use crate::clock;
@@ -51,7 +50,7 @@ pub struct Opened {
     pub ledger: Ledger,
     /// Calls that were in flight when the last run died, now settled.
     pub recovered: usize,
-    writer: JoinHandle<()>,
+    writer: thread::JoinHandle<()>,
     checkpoints: Checkpoints,
     /// Held for as long as the file is ours.
     _lock: std::fs::File,
@@ -66,30 +65,58 @@ impl Ledger {
         on_entry: OnEntry,
     ) -> Result<Opened, OpenError> {
         let store = store::open(path, durability)?;
-        let (book, found) = restore(&store.connection, specs)?;
-        let keys = Keys::load(&store.connection).map_err(StoreError::from)?;
+        let large = Arc::new(AtomicBool::new(false));
+        let reserve = Reserve::open(path);
+        let Begun { ledger, recovered, writer } =
+            Ledger::begin(store.connection, large.clone(), reserve, specs, on_entry)?;
+        let checkpoints =
+            Checkpoints::start(path, ledger.clone(), large).map_err(StoreError::from)?;
+        Ok(Opened { ledger, recovered, writer, checkpoints, _lock: store.lock })
+    }
+
+    /// Recovers the last run on an opened file, and starts its writer.
+    pub(super) fn begin(
+        connection: Connection,
+        large: Arc<AtomicBool>,
+        reserve: Reserve,
+        specs: &Specs<'_>,
+        on_entry: OnEntry,
+    ) -> Result<Begun, OpenError> {
+        let (book, found) = restore(&connection, specs)?;
+        let keys = Keys::load(&connection).map_err(StoreError::from)?;
         let last_seq = found.iter().map(|hold| hold.meter.seq).max().unwrap_or(0);
         let recovered = found.len();
         let ledger = Ledger::over(State::new(book, last_seq, keys));
         for hold in found {
-            let meter = Arc::new(std::sync::Mutex::new(hold.meter));
+            let meter = Arc::new(Mutex::new(hold.meter));
             ledger.close_meter(&meter, Outcome::Recovered);
         }
-        let large = Arc::new(AtomicBool::new(false));
-        let reserve = Reserve::open(path);
-        let writer =
-            Writer::start(ledger.clone(), store.connection, large.clone(), reserve, on_entry)
-                .map_err(StoreError::from)?;
-        let checkpoints =
-            Checkpoints::start(path, ledger.clone(), large).map_err(StoreError::from)?;
+        let writer = Writer::start(ledger.clone(), connection, large, reserve, on_entry)
+            .map_err(StoreError::from)?;
         // What was recovered is on its rows before anyone can ask for it; on a full disk it is the
         // first to be written when there is room.
         match ledger.flush() {
             Ok(()) | Err(Refused::DiskFull) => {}
             Err(_) => return Err(OpenError::Damaged("it takes no writes".to_owned())),
         }
-        Ok(Opened { ledger, recovered, writer, checkpoints, _lock: store.lock })
+        Ok(Begun { ledger, recovered, writer })
     }
+
+    /// Settles what is still open and waits for the writer's end.
+    pub(super) fn end(&self, writer: thread::JoinHandle<()>) {
+        self.stop();
+        self.expire(|_| true);
+        if writer.join().is_err() {
+            tracing::error!("the ledger's writer panicked");
+        }
+    }
+}
+
+/// A ledger with its writer, and how many calls it found in flight.
+pub(super) struct Begun {
+    pub(super) ledger: Ledger,
+    pub(super) recovered: usize,
+    pub(super) writer: thread::JoinHandle<()>,
 }
 
 /// The book as the file has it, read beside whoever writes it; nothing is recovered, and calls in
@@ -134,11 +161,7 @@ impl Opened {
     pub fn close(self) {
         // Before the writer ends: its last act is to empty the log, which a checkpoint under way refuses.
         self.checkpoints.stop();
-        self.ledger.stop();
-        self.ledger.expire(|_| true);
-        if self.writer.join().is_err() {
-            tracing::error!("the ledger's writer panicked");
-        }
+        self.ledger.end(self.writer);
     }
 }
 

@@ -27,6 +27,12 @@ impl Reserve {
         reserve
     }
 
+    /// None at all, for a ledger whose disk never fills.
+    #[cfg(all(test, feature = "schedules"))]
+    pub(super) fn none() -> Reserve {
+        Reserve { path: PathBuf::new(), whole: true }
+    }
+
     /// Whether there is room for settlements should the disk be full.
     pub(super) fn whole(&self) -> bool {
         self.whole

@@ -2,9 +2,7 @@
 //! one group with the balances of that instant, and then lets those who wait for it go on.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
@@ -15,6 +13,7 @@ use super::idempotency::{self, Keyed};
 use super::open_hold::{Meter, lock};
 use super::reserve::Reserve;
 use super::settlement::{Attempt, CallFacts};
+use super::sync::{AtomicBool, Mutex, Ordering, PoisonError, mpsc, thread};
 use super::{Ledger, cards};
 
 /// How long the writer rests after a group: as many times as long as the group took. A quiet gateway
@@ -48,7 +47,7 @@ pub(super) type Write = dyn Fn(&Transaction<'_>) -> rusqlite::Result<()> + Send;
 pub(super) struct Job {
     pub(super) entry: Option<Box<Entry>>,
     pub(super) write: Box<Write>,
-    pub(super) done: Option<std::sync::mpsc::SyncSender<()>>,
+    pub(super) done: Option<mpsc::SyncSender<()>>,
 }
 
 /// A row of `holds`: enough to settle the call if nothing else of it survives.
@@ -123,7 +122,7 @@ impl Writer {
         large: Arc<AtomicBool>,
         reserve: Reserve,
         on_entry: OnEntry,
-    ) -> rusqlite::Result<JoinHandle<()>> {
+    ) -> rusqlite::Result<thread::JoinHandle<()>> {
         let chain = connection
             .query_row("SELECT hash FROM entries ORDER BY seq DESC LIMIT 1", [], |row| row.get(0))
             .optional()?
@@ -134,7 +133,7 @@ impl Writer {
         if !writer.reserve.whole() {
             writer.ledger.disk_is_full();
         }
-        std::thread::Builder::new()
+        thread::Builder::new()
             .name("ledger".into())
             .spawn(move || writer.run())
             .map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))
@@ -155,7 +154,7 @@ impl Writer {
                 return;
             }
             if self.reserve.whole() {
-                std::thread::sleep(begun.elapsed().saturating_mul(REST).min(LONGEST_REST));
+                thread::sleep(begun.elapsed().saturating_mul(REST).min(LONGEST_REST));
             } else {
                 self.look_for_room();
             }
@@ -182,7 +181,7 @@ impl Writer {
         if self.reserve.fill() {
             self.ledger.disk_has_room();
         } else {
-            std::thread::sleep(RETRY_FULL);
+            thread::sleep(RETRY_FULL);
         }
     }
 
@@ -219,7 +218,7 @@ impl Writer {
             // Who waits for an administrative write is told at once, and it is not made later.
             group.events.retain(|event| !event.is_awaited());
             if !self.reserve.release() {
-                std::thread::sleep(RETRY_FULL);
+                thread::sleep(RETRY_FULL);
             }
         }
     }

@@ -1,7 +1,8 @@
 //! What goes wrong in the field, all at once and over and over: the money is right afterwards.
 //!
 //! The loops are short enough for every run. A nightly run makes them longer with
-//! `TOLLGATE_CALLS` (2,000), `TOLLGATE_KILLS` (100) and `TOLLGATE_SEED`, which is printed on failure.
+//! `TOLLGATE_CALLS` (2,000), `TOLLGATE_KILLS` (500), `TOLLGATE_STRIDE` (97; 1 is every byte) and
+//! `TOLLGATE_SEED`, which is printed on failure.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where by panicking")]
 #![expect(clippy::panic, reason = "a test that cannot go on says why by panicking")]
 

@@ -59,23 +59,34 @@ impl Entry {
 
 /// Every row, in the order of its writing.
 pub(crate) fn entries(gateway: &Gateway) -> Vec<Entry> {
+    entries_after(gateway, 0)
+}
+
+/// The rows after so many.
+pub(crate) fn entries_after(gateway: &Gateway, rows: i64) -> Vec<Entry> {
     let ledger = open(gateway);
     let mut query = ledger
         .prepare(
             "SELECT lower(hex(id)), kind, account, outcome, tags, requests, input, cache_read, \
              output, reasoning, output_provenance, charged, owed, markup, absorbed, tier, \
              model, posted_input, posted_output, delivered_output \
-             FROM entries WHERE kind <> 'change' ORDER BY seq",
+             output, reasoning, output_provenance, charged, owed, markup, absorbed, tier, \
+             model, posted_input, posted_output, delivered_output \
+             FROM entries WHERE kind <> 'change' AND seq > ?1 ORDER BY seq",
         )
         .unwrap();
-    let rows = query.query_map([], entry).unwrap();
+    let rows = query.query_map([rows], entry).unwrap();
     rows.map(Result::unwrap).collect()
 }
 
 /// The rows of each call, by its id.
 pub(crate) fn calls(gateway: &Gateway) -> BTreeMap<String, Vec<Entry>> {
+    by_call(entries(gateway))
+}
+
+pub(crate) fn by_call(entries: Vec<Entry>) -> BTreeMap<String, Vec<Entry>> {
     let mut calls = BTreeMap::<String, Vec<Entry>>::new();
-    for entry in entries(gateway) {
+    for entry in entries {
         calls.entry(entry.id.clone()).or_default().push(entry);
     }
     calls
