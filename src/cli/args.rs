@@ -115,6 +115,10 @@ pub enum Command {
     Reconcile(ReconcileArgs),
     /// Verify the ledger: every sum and the chain of its rows
     Audit(AuditArgs),
+    /// Copy the ledger, beside a running gateway too, and verify the copy
+    Backup(BackupArgs),
+    /// Put a verified copy in the ledger's place while no gateway runs; the old one is kept beside it
+    Restore(RestoreArgs),
 }
 
 /// `tollgate demo`.
@@ -385,6 +389,20 @@ pub struct ReconcileArgs {
 /// `tollgate audit`.
 #[derive(Args, Debug)]
 pub struct AuditArgs {}
+
+/// `tollgate backup`.
+#[derive(Args, Debug)]
+pub struct BackupArgs {
+    /// The file to make; it must not exist
+    pub file: PathBuf,
+}
+
+/// `tollgate restore`.
+#[derive(Args, Debug)]
+pub struct RestoreArgs {
+    /// A file that `tollgate backup` made
+    pub file: PathBuf,
+}
 
 /// `tollgate prompt`.
 #[derive(Debug, Subcommand)]

@@ -12,10 +12,10 @@ mod terminal;
 mod when;
 
 pub use args::{
-    AuditArgs, By, Cli, Color, Command, CountArgs, DemoArgs, Format, Global, KeyCommand,
-    KeyCreateArgs, KeyListArgs, KeyRevokeArgs, ModelsArgs, PricesArgs, PromptCommand,
+    AuditArgs, BackupArgs, By, Cli, Color, Command, CountArgs, DemoArgs, Format, Global,
+    KeyCommand, KeyCreateArgs, KeyListArgs, KeyRevokeArgs, ModelsArgs, PricesArgs, PromptCommand,
     PromptDiffArgs, PromptPublishArgs, PromptRunArgs, PromptShowArgs, PromptTestArgs, QuoteArgs,
-    ReconcileArgs, Refused, ReportArgs, RequestCommand, RequestShowArgs, RerateArgs,
+    ReconcileArgs, Refused, ReportArgs, RequestCommand, RequestShowArgs, RerateArgs, RestoreArgs,
 };
 pub use json::Json;
 pub use output::Output;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod audit;
+mod backup;
 mod bill;
 mod check;
 mod count;
@@ -43,6 +44,8 @@ pub(crate) fn run(cli: Cli, output: &mut Output) -> Result<Exit> {
         Command::Rerate(args) => rerate::run(&global, &args, output),
         Command::Reconcile(args) => reconcile::run(&global, &args, output),
         Command::Audit(_) => audit::run(&global, output),
+        Command::Backup(args) => backup::backup(&global, &args, output),
+        Command::Restore(args) => backup::restore(&global, &args, output),
     }
 }
 

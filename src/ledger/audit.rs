@@ -1,8 +1,9 @@
 //! Folds the whole ledger and says whether it agrees with itself: the chain of hashes, every row's
 //! arithmetic, and the balances. Stops at the first row that does not.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::mpsc;
 
 use tollgate_accounting::{Money, PriceCard, Rounding};
 
@@ -10,8 +11,10 @@ use super::entry::{COLUMNS, Entry, GENESIS, Kind};
 use super::recover::{Totals, totals};
 use super::{StoreError, cards, store};
 
-/// Rows between two calls of the progress function.
-const STEP: u64 = 10_000;
+/// Rows that are read before they are folded, and between two calls of the progress function.
+const BATCH: usize = 1_024;
+/// Batches that may wait to be folded.
+const BATCHES: usize = 8;
 
 /// A ledger that agrees with itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,44 +91,73 @@ pub fn audit(
     path: &Path,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Result<Audited, Discrepancy>, StoreError> {
+    std::thread::scope(|scope| {
+        let (send, batches) = mpsc::sync_channel(BATCHES);
+        let reading = scope.spawn(move || read(path, &send));
+        let mut fold = Fold::default();
+        // Hashes follow from one another, so one thread folds the rows, while another steps through
+        // the file and decodes them.
+        for batch in &batches {
+            if let Err(found) = fold.batch(&batch) {
+                return Ok(Err(found));
+            }
+            progress(fold.entries, batch.all);
+        }
+        let Ok(read) = reading.join() else { return Err(StoreError::Unread) };
+        let Read { balances, open_holds } = read?;
+        Ok(fold.balances(&balances).map(|()| Audited {
+            entries: fold.entries,
+            accounts: balances.len() as u64,
+            open_holds,
+            charged: Money::from_nanos(fold.sums[0]),
+            owed: Money::from_nanos(fold.sums[1]),
+            absorbed: Money::from_nanos(fold.sums[2]),
+            markup: Money::from_nanos(fold.sums[3]),
+        }))
+    })
+}
+
+/// Rows in the order of the chain, with the cards that are met here first.
+struct Batch {
+    rows: Vec<(i64, Entry, [u8; 32])>,
+    cards: Vec<PriceCard>,
+    /// Rows in the whole ledger.
+    all: u64,
+}
+
+/// What is read beside the rows, at the same instant.
+struct Read {
+    balances: Vec<(String, Totals)>,
+    open_holds: u64,
+}
+
+fn read(path: &Path, send: &mpsc::SyncSender<Batch>) -> Result<Read, StoreError> {
     let connection = store::open_reader(path)?;
     // One read transaction, so that rows and balances are of one instant.
     let transaction = connection.unchecked_transaction()?;
-    let all: u64 = transaction.query_row("SELECT count(*) FROM entries", [], |row| row.get(0))?;
+    let all = transaction.query_row("SELECT count(*) FROM entries", [], |row| row.get(0))?;
     let open_holds = transaction.query_row("SELECT count(*) FROM holds", [], |row| row.get(0))?;
-    let mut fold = Fold::default();
-    let mut known: HashMap<String, PriceCard> = HashMap::new();
     let sql = format!("SELECT seq, {COLUMNS}, hash FROM entries ORDER BY seq");
     let mut statement = transaction.prepare(&sql)?;
     let last = statement.column_count() - 1;
     let mut rows = statement.query([])?;
+    let mut known = HashSet::new();
+    let fresh = || Batch { rows: Vec::with_capacity(BATCH), cards: Vec::new(), all };
+    let mut batch = fresh();
     while let Some(row) = rows.next()? {
-        let seq: i64 = row.get(0)?;
-        let (entry, hash) = (Entry::read(row, 1)?, row.get(last)?);
-        if !known.contains_key(&*entry.card)
-            && let Some(card) = cards::load(&transaction, &entry.card)?
-        {
-            known.insert(entry.card.to_string(), card);
+        let entry = Entry::read(row, 1)?;
+        if !known.contains(&*entry.card) {
+            batch.cards.extend(cards::load(&transaction, &entry.card)?);
+            known.insert(entry.card.clone());
         }
-        if let Err(found) = fold.row(seq, &entry, hash, known.get(&*entry.card)) {
-            return Ok(Err(found));
-        }
-        if fold.entries.is_multiple_of(STEP) {
-            progress(fold.entries, all);
+        batch.rows.push((row.get(0)?, entry, row.get(last)?));
+        // Where nobody takes them any more, the fold has found what it looks for.
+        if batch.rows.len() == BATCH && send.send(std::mem::replace(&mut batch, fresh())).is_err() {
+            break;
         }
     }
-    progress(fold.entries, all);
-    let balances = totals(&transaction)?;
-    let accounts = balances.len() as u64;
-    Ok(fold.balances(&balances).map(|()| Audited {
-        entries: fold.entries,
-        accounts,
-        open_holds,
-        charged: Money::from_nanos(fold.sums[0]),
-        owed: Money::from_nanos(fold.sums[1]),
-        absorbed: Money::from_nanos(fold.sums[2]),
-        markup: Money::from_nanos(fold.sums[3]),
-    }))
+    let _ = send.send(batch);
+    Ok(Read { balances: totals(&transaction)?, open_holds })
 }
 
 #[derive(Default)]
@@ -136,23 +168,25 @@ struct Fold {
     /// Charged, owed, absorbed, markup.
     sums: [i64; 4],
     accounts: HashMap<String, Totals>,
+    cards: HashMap<String, PriceCard>,
+    keyed: String,
 }
 
 impl Fold {
-    fn row(
-        &mut self,
-        seq: i64,
-        entry: &Entry,
-        hash: [u8; 32],
-        card: Option<&PriceCard>,
-    ) -> Result<(), Discrepancy> {
+    fn batch(&mut self, batch: &Batch) -> Result<(), Discrepancy> {
+        let cards = batch.cards.iter().map(|card| (card.version.clone(), card.clone()));
+        self.cards.extend(cards);
+        batch.rows.iter().try_for_each(|(seq, entry, hash)| self.row(*seq, entry, *hash))
+    }
+
+    fn row(&mut self, seq: i64, entry: &Entry, hash: [u8; 32]) -> Result<(), Discrepancy> {
         let previous = self.chain.unwrap_or(GENESIS);
         if entry.chain(&previous, &mut self.scratch) != hash {
             return Err(Discrepancy::Chain(seq));
         }
         self.chain = Some(hash);
         self.entries += 1;
-        self.cost(seq, entry, card)?;
+        self.cost(seq, entry)?;
         let legs = i128::from(entry.owed.nanos()) + i128::from(entry.markup.nanos())
             - i128::from(entry.absorbed.nanos());
         if legs != i128::from(entry.charged.nanos()) {
@@ -162,23 +196,25 @@ impl Fold {
         for (sum, add) in self.sums.iter_mut().zip(legs) {
             *sum = sum.checked_add(add.nanos()).ok_or(Discrepancy::Overflow(seq))?;
         }
-        let keyed = format!("{}/{}", entry.account, entry.key);
-        for path in std::iter::once(&*keyed).chain(ancestors(&entry.account)) {
-            if !self.accounts.contains_key(path) {
-                self.accounts.insert(path.to_owned(), Totals::default());
-            }
-            if let Some(totals) = self.accounts.get_mut(path) {
-                totals.add(entry).ok_or(Discrepancy::Overflow(seq))?;
-            }
+        self.keyed.clear();
+        for part in [&*entry.account, "/", &entry.key] {
+            self.keyed.push_str(part);
+        }
+        for path in std::iter::once(&*self.keyed).chain(ancestors(&entry.account)) {
+            let added = match self.accounts.get_mut(path) {
+                Some(totals) => totals.add(entry),
+                None => self.accounts.entry(path.to_owned()).or_default().add(entry),
+            };
+            added.ok_or(Discrepancy::Overflow(seq))?;
         }
         Ok(())
     }
 
-    fn cost(&self, row: i64, entry: &Entry, card: Option<&PriceCard>) -> Result<(), Discrepancy> {
+    fn cost(&self, row: i64, entry: &Entry) -> Result<(), Discrepancy> {
         if entry.usage.is_empty() || entry.kind == Kind::Adjustment {
             return Ok(());
         }
-        let Some(card) = card else {
+        let Some(card) = self.cards.get(&*entry.card) else {
             return Err(Discrepancy::NoCard { row, card: entry.card.to_string() });
         };
         // A cost that could not be computed was booked at what was held; see `settlement`.

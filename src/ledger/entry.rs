@@ -319,18 +319,18 @@ impl Entry {
             kind: c.named(Kind::from_name)?,
             at: Timestamp::from_micros(c.value()?),
             received_at: Timestamp::from_micros(c.value()?),
-            account: c.value::<String>()?.into(),
-            key: c.value::<String>()?.into(),
+            account: c.text()?,
+            key: c.text()?,
             endpoint: Cow::Owned(c.value()?),
-            asked_model: c.value::<String>()?.into(),
-            provider: c.value::<String>()?.into(),
-            model: c.value::<String>()?.into(),
-            prompt: c.value::<Option<String>>()?.map(Into::into),
-            tags: c.value::<Option<String>>()?.map(Into::into),
+            asked_model: c.text()?,
+            provider: c.text()?,
+            model: c.text()?,
+            prompt: c.optional()?,
+            tags: c.optional()?,
             stream: c.value()?,
             outcome: c.named(Outcome::from_name)?,
             status: c.value()?,
-            error: c.value::<Option<String>>()?.map(Into::into),
+            error: c.optional()?,
             requests: c.tokens()?,
             usage: c.usage()?,
             input_provenance: c.provenance()?,
@@ -341,7 +341,7 @@ impl Entry {
             posted_output: c.tokens()?,
             tier: None,
             terms: None,
-            card: c.value::<String>()?.into(),
+            card: c.text()?,
             charged: c.money()?,
             owed: c.money()?,
             markup: c.money()?,
@@ -351,7 +351,7 @@ impl Entry {
             first_byte_us: c.value()?,
             total_us: c.value()?,
         };
-        let tier = c.value::<Option<String>>()?.map(Into::into);
+        let tier = c.optional()?;
         let terms = c.terms()?;
         Ok(Entry { tier, terms, ..entry })
     }
@@ -444,10 +444,27 @@ impl Cursor<'_, '_> {
         Ok(value)
     }
 
+    /// A text as it stands in the row, without a copy.
+    fn raw(&mut self) -> rusqlite::Result<Option<&str>> {
+        let at = self.next;
+        self.next += 1;
+        let text = self.row.get_ref(at)?.as_str_or_null();
+        text.map_err(|_| unreadable(at, "something that is no text"))
+    }
+
+    fn optional(&mut self) -> rusqlite::Result<Option<Arc<str>>> {
+        Ok(self.raw()?.map(Arc::from))
+    }
+
+    fn text(&mut self) -> rusqlite::Result<Arc<str>> {
+        let at = self.next;
+        self.optional()?.ok_or_else(|| unreadable(at, "NULL"))
+    }
+
     fn named<T>(&mut self, from_name: impl Fn(&str) -> Option<T>) -> rusqlite::Result<T> {
         let at = self.next;
-        let name: String = self.value()?;
-        from_name(&name).ok_or_else(|| unreadable(at, &name))
+        let name = self.raw()?.unwrap_or_default();
+        from_name(name).ok_or_else(|| unreadable(at, name))
     }
 
     fn tokens(&mut self) -> rusqlite::Result<u64> {
@@ -462,8 +479,8 @@ impl Cursor<'_, '_> {
 
     fn provenance(&mut self) -> rusqlite::Result<Option<Provenance>> {
         let at = self.next;
-        let name: Option<String> = self.value()?;
-        name.map(|n| Provenance::from_name(&n).ok_or_else(|| unreadable(at, &n))).transpose()
+        let name = self.raw()?;
+        name.map(|n| Provenance::from_name(n).ok_or_else(|| unreadable(at, n))).transpose()
     }
 
     fn terms(&mut self) -> rusqlite::Result<Option<Markup>> {

@@ -8,6 +8,7 @@
 mod adjust;
 mod administered;
 mod audit;
+mod backup;
 mod bills;
 mod cards;
 mod change;
@@ -40,6 +41,7 @@ use tollgate_accounting::{
 pub use adjust::AdjustError;
 pub use administered::{Administered, RaiseRow, RequestRow, RequestState, RunRow, Spent};
 pub use audit::{Audited, Discrepancy, audit};
+pub use backup::{Phase as CopyPhase, backup, restore};
 pub use bills::{ALL_MODELS, Billed, Compared};
 pub use change::Change;
 pub use directory::KeyRow;

@@ -45,9 +45,23 @@ pub enum StoreError {
         /// Its schema.
         found: i64,
     },
+    /// It was written by an older build, and not opened for writing since.
+    #[error("{} has schema {found}; start `tollgate serve` once, which carries it on to {SCHEMA}", path.display())]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+    },
     /// It is some other program's database.
     #[error("{} is not a tollgate database", .0.display())]
     Foreign(PathBuf),
+    /// A file is in the place of one that was to be made.
+    #[error("{} exists; move it away first", .0.display())]
+    Exists(PathBuf),
+    /// The thread that read it broke off.
+    #[error("the ledger could not be read to its end")]
+    Unread,
     /// There is no such file.
     #[error("{} does not exist", .0.display())]
     Missing(PathBuf),
@@ -98,13 +112,16 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     // Read-write without create: a reader of a WAL file must be able to make its shared memory.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    check(&connection, path)?;
+    let found = check(&connection, path)?;
+    if (1..SCHEMA).contains(&found) {
+        return Err(StoreError::Older { path: path.to_owned(), found });
+    }
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.execute_batch("PRAGMA query_only = ON; PRAGMA mmap_size = 268435456;")?;
     Ok(connection)
 }
 
-fn lock(path: &Path) -> Result<File, StoreError> {
+pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let lock_path = PathBuf::from(name);
@@ -118,7 +135,8 @@ fn lock(path: &Path) -> Result<File, StoreError> {
     }
 }
 
-fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+/// Refuses what is not ours to read; gives the file's schema.
+fn check(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
     let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |r| r.get(0));
     let (application, found): (i64, i64) = (pragma("application_id")?, pragma("user_version")?);
     let tables: i64 =
@@ -129,7 +147,15 @@ fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     if found > SCHEMA {
         return Err(StoreError::Newer { path: path.to_owned(), found });
     }
-    Ok(())
+    Ok(found)
+}
+
+/// Takes a file that nobody uses to the schema of this build.
+pub(super) fn carry_on(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open(path)?;
+    check(&connection, path)?;
+    migrate(&connection)?;
+    Ok(connection)
 }
 
 fn migrate(connection: &Connection) -> rusqlite::Result<()> {

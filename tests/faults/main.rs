@@ -10,6 +10,7 @@
 #[expect(dead_code, reason = "each kind of test uses its part of the harness")]
 mod harness;
 
+mod backups;
 mod calls;
 mod disconnects;
 mod disk;
@@ -18,6 +19,7 @@ mod kills;
 mod mixed;
 mod operations;
 mod tampering;
+mod upgrades;
 
 /// The seed of a run: given, or from the clock.
 fn seed() -> u64 {

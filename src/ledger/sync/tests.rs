@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use tollgate_accounting::{
-    AccountSpec, Amounts, Class, Facets, Money, PriceCard, Provenance, Rates, Tier, Timestamp,
-    UnitPrice,
+    AccountSpec, Amounts, Class, Facets, Money, PriceCard, Provenance, Rates, Terms, Tier,
+    Timestamp, UnitPrice,
 };
 
 use super::super::recover::Begun;
@@ -151,6 +151,7 @@ fn hold(ledger: &Ledger, id: u128, seconds: i64) -> Result<OpenHold, Refused> {
         asked_model: "m".into(),
         prompt: None,
         tags: None,
+        terms: Terms::default(),
         stream: true,
     };
     let charged = ledger.with_book(|book| book.account("acme/a").unwrap());
