@@ -196,7 +196,7 @@ fn call(ledger: &Ledger, id: u128, db: &Path) -> Option<CallId> {
     wait(&hold, db);
     hold.answered(200);
     let _ = hold.advance(10);
-    if id % 2 == 0 {
+    if id.is_multiple_of(2) {
         let _ = hold.extend(5);
     } else {
         let _ = hold.journal();
@@ -275,7 +275,7 @@ fn an_expiry_that_meets_a_settlement_leaves_one_of_them() {
                     hold.sent();
                     wait(&hold, &db);
                     let _ = (hold.advance(4), hold.extend(5), hold.journal());
-                    if id % 2 == 0 {
+                    if id.is_multiple_of(2) {
                         hold.settle(Outcome::Completed);
                     } else {
                         drop(hold);
