@@ -101,7 +101,6 @@ impl Units {
         self.requests > other.requests
             || self.input > other.input
             || self.output > other.output
-            || self.input + self.output > other.input + other.output
             || self.cost > other.cost
     }
 
@@ -132,5 +131,20 @@ impl Units {
             output: with(self.output, other.output).ok_or(Overflow)?,
             cost: with(self.cost, other.cost).ok_or(Overflow)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_part_of_a_valid_amount_is_negative() {
+        let one = |part: usize| {
+            let at = |place| if place == part { -1 } else { 1 };
+            Units { requests: at(0), input: at(1), output: at(2), cost: at(3) }
+        };
+        assert!((0..4).all(|part| one(part).valid().is_err()));
+        assert!(one(4).valid().is_ok());
     }
 }

@@ -41,7 +41,6 @@ impl Limit {
     pub fn describe(&self) -> String {
         let mut text = match self.metric {
             Metric::Cost => format!("${}", Money::from_nanos(self.amount)),
-            Metric::Concurrency => format!("{} concurrent", self.amount),
             _ => format!("{} {}", self.amount, self.metric.words()),
         };
         let lifetime = self.window == Window::LIFETIME;

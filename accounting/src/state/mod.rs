@@ -318,3 +318,14 @@ impl State {
 pub(crate) fn to_i64(number: i128) -> i64 {
     i64::try_from(number).unwrap_or(if number < 0 { i64::MIN } else { i64::MAX })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::to_i64;
+
+    #[test]
+    fn what_is_shown_ends_at_the_range_on_its_own_side() {
+        let shown = [i128::MIN, -1, 0, 1, i128::MAX].map(to_i64);
+        assert_eq!(shown, [i64::MIN, -1, 0, 1, i64::MAX]);
+    }
+}

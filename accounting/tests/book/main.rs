@@ -5,6 +5,7 @@ mod admission;
 mod algorithms;
 mod bench;
 mod configuring;
+mod edges;
 mod periods;
 mod properties;
 mod recovery;
