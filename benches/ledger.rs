@@ -13,8 +13,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use tollgate::ledger::{
-    Admission, Attempt, CallFacts, CallId, Counted, Durability, Durable, KeyRow, Ledger, OpenHold,
-    Opened, Outcome, Reach, Refused, audit,
+    Administered, Admission, Attempt, CallFacts, CallId, Counted, Durability, Durable, Ledger,
+    OpenHold, Opened, Outcome, Reach, Refused, audit,
 };
 use tollgate_accounting::{
     AccountId, AccountSpec, Amounts, Class, Facets, Money, PriceCard, Provenance, Rates, Terms,
@@ -172,7 +172,7 @@ impl Bench {
     }
 }
 
-fn specs(_: &[KeyRow], _: &[(String, String)]) -> Result<Vec<AccountSpec>, String> {
+fn specs(_: &Administered) -> Result<Vec<AccountSpec>, String> {
     let spec = |path: String, limits: &[&str]| AccountSpec {
         path,
         zone: "UTC".to_owned(),

@@ -20,8 +20,8 @@ use super::super::recover::Begun;
 use super::super::reserve::Reserve;
 use super::super::store::{self, Durability};
 use super::super::{
-    Admission, Attempt, CallFacts, CallId, Counted, Entry, KeyRow, Kind, Ledger, OpenHold, Outcome,
-    Reader, Refused, audit,
+    Administered, Admission, Attempt, CallFacts, CallId, Counted, Entry, Kind, Ledger, OpenHold,
+    Outcome, Reader, Refused, audit,
 };
 use super::{AtomicBool, AtomicU64, Mutex, Ordering, thread};
 use crate::clock;
@@ -116,7 +116,7 @@ impl Run {
     }
 }
 
-fn specs(_: &[KeyRow], _: &[(String, String)]) -> Result<Vec<AccountSpec>, String> {
+fn specs(_: &Administered) -> Result<Vec<AccountSpec>, String> {
     let spec = |path: &str, limits: &[&str]| AccountSpec {
         path: path.to_owned(),
         zone: "UTC".to_owned(),
