@@ -7,6 +7,8 @@ use std::sync::Arc;
 use rusqlite::{Row, Statement};
 use tollgate_accounting::{Class, Markup, Money, Provenance, Timestamp, Usage};
 
+use super::cursor::Cursor;
+
 /// The identity of one call: a UUIDv7 (RFC 9562), so ids are in the order of their time. It names the
 /// hold, every entry of the call, and, as `req_<32 hex digits>`, the request towards the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -312,7 +314,7 @@ impl Entry {
 
     /// Reads a row selected as `COLUMNS`, starting at column `from`.
     pub(super) fn read(row: &Row<'_>, from: usize) -> rusqlite::Result<Entry> {
-        let mut c = Cursor { row, next: from };
+        let mut c = Cursor::at(row, from);
         let entry = Entry {
             id: CallId(u128::from_be_bytes(c.value()?)),
             attempt: c.value()?,
@@ -430,88 +432,4 @@ impl Sink for Chain<'_> {
         }
         Ok(())
     }
-}
-
-struct Cursor<'a, 'b> {
-    row: &'a Row<'b>,
-    next: usize,
-}
-
-impl Cursor<'_, '_> {
-    fn value<T: rusqlite::types::FromSql>(&mut self) -> rusqlite::Result<T> {
-        let value = self.row.get(self.next)?;
-        self.next += 1;
-        Ok(value)
-    }
-
-    /// A text as it stands in the row, without a copy.
-    fn raw(&mut self) -> rusqlite::Result<Option<&str>> {
-        let at = self.next;
-        self.next += 1;
-        let text = self.row.get_ref(at)?.as_str_or_null();
-        text.map_err(|_| unreadable(at, "something that is no text"))
-    }
-
-    fn optional(&mut self) -> rusqlite::Result<Option<Arc<str>>> {
-        Ok(self.raw()?.map(Arc::from))
-    }
-
-    fn text(&mut self) -> rusqlite::Result<Arc<str>> {
-        let at = self.next;
-        self.optional()?.ok_or_else(|| unreadable(at, "NULL"))
-    }
-
-    fn named<T>(&mut self, from_name: impl Fn(&str) -> Option<T>) -> rusqlite::Result<T> {
-        let at = self.next;
-        let name = self.raw()?.unwrap_or_default();
-        from_name(name).ok_or_else(|| unreadable(at, name))
-    }
-
-    fn tokens(&mut self) -> rusqlite::Result<u64> {
-        let at = self.next;
-        let count: i64 = self.value()?;
-        u64::try_from(count).map_err(|_| unreadable(at, &count.to_string()))
-    }
-
-    fn money(&mut self) -> rusqlite::Result<Money> {
-        self.value().map(Money::from_nanos)
-    }
-
-    fn provenance(&mut self) -> rusqlite::Result<Option<Provenance>> {
-        let at = self.next;
-        let name = self.raw()?;
-        name.map(|n| Provenance::from_name(n).ok_or_else(|| unreadable(at, n))).transpose()
-    }
-
-    fn terms(&mut self) -> rusqlite::Result<Option<Markup>> {
-        let at = self.next;
-        let text: Option<String> = self.value()?;
-        let read = |text: &str| {
-            let (share, fee) = text.split_once('/')?;
-            let fee = Money::from_nanos(fee.parse().ok()?);
-            Some(Markup::basis_points(share.parse().ok()?)?.with_fee(fee))
-        };
-        text.map(|text| read(&text).ok_or_else(|| unreadable(at, &text))).transpose()
-    }
-
-    fn usage(&mut self) -> rusqlite::Result<Usage> {
-        let mut usage = Usage::new();
-        for class in Class::ALL {
-            let at = self.next;
-            let count: Option<i64> = self.value()?;
-            if let Some(count) = count {
-                let count = u64::try_from(count).map_err(|_| unreadable(at, &count.to_string()))?;
-                usage.set(class, count);
-            }
-        }
-        Ok(usage)
-    }
-}
-
-fn unreadable(column: usize, value: &str) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(
-        column,
-        rusqlite::types::Type::Text,
-        format!("unexpected value {value:?}").into(),
-    )
 }

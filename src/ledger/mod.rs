@@ -13,6 +13,7 @@ mod bills;
 mod cards;
 mod change;
 mod checkpoint;
+mod cursor;
 mod directory;
 mod entry;
 mod health;
