@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tollgate_accounting::{Limit, Zone};
 
 use super::{Exit, when::When};
+use crate::ledger::GroupBy;
 
 /// An AI model gateway whose token accounting is exactly right.
 #[derive(Debug, Parser)]
@@ -188,8 +189,11 @@ pub struct ReportArgs {
     #[arg(long)]
     pub account: Option<String>,
     /// A row for each of these, in this order
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "account,model")]
-    pub by: Vec<By>,
+    ///
+    /// account (account:2 is two steps of it), model, asked_model, provider, prompt, key, tag
+    /// (tag:team is one of them), endpoint, outcome; minute, hour, day, week, month
+    #[arg(long, value_delimiter = ',', default_value = "account,model", value_name = "GROUPS")]
+    pub by: Vec<GroupBy>,
     /// From this time on: 2026-11-01, 2026-11-01T09:30:00Z, today, month, -7d
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     pub from: Option<When>,
@@ -199,59 +203,18 @@ pub struct ReportArgs {
     /// As the ledger was at this time: without the corrections booked since
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     pub as_of: Option<When>,
-    /// The zone of dates in --from and --to [default: the account's, else UTC]
+    /// Only so many groups, the dearest; the rest is one row, Other
+    #[arg(long, value_name = "N")]
+    pub top: Option<usize>,
+    /// Beside each figure, that of the period before; wants --from
+    #[arg(long, requires = "from")]
+    pub compare: bool,
+    /// The zone of dates in --from and --to, and of days, weeks and months [default: the account's, else UTC]
     #[arg(long, value_name = "ZONE", value_parser = zone)]
     pub timezone: Option<String>,
     /// How to print it [default: table]
     #[arg(long, value_enum)]
     pub format: Option<Format>,
-}
-
-/// What the rows of a report stand for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub enum By {
-    /// The account that was charged.
-    Account,
-    /// The model at the provider.
-    Model,
-    /// The model as it was asked for.
-    #[value(name = "asked_model")]
-    AskedModel,
-    /// The provider.
-    Provider,
-    /// The prompt template.
-    Prompt,
-    /// The key that called.
-    Key,
-    /// The tags that the caller gave.
-    Tag,
-    /// The operation.
-    Endpoint,
-    /// How the call ended.
-    Outcome,
-    /// The day (UTC).
-    Day,
-    /// The hour (UTC).
-    Hour,
-}
-
-impl By {
-    /// The column's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            By::Account => "account",
-            By::Model => "model",
-            By::AskedModel => "asked_model",
-            By::Provider => "provider",
-            By::Prompt => "prompt",
-            By::Key => "key",
-            By::Tag => "tag",
-            By::Endpoint => "endpoint",
-            By::Outcome => "outcome",
-            By::Day => "day",
-            By::Hour => "hour",
-        }
-    }
 }
 
 /// How a table is printed.
@@ -538,7 +501,7 @@ mod tests {
     fn a_report_is_asked_for_in_a_few_words() {
         let cli = read("tollgate report --by model,day --from -7d --to today --json").unwrap();
         let Command::Report(report) = cli.command else { panic!("not a report") };
-        assert_eq!(report.by, [By::Model, By::Day]);
+        assert_eq!(report.by, [GroupBy::Model, GroupBy::Time(crate::ledger::Span::Day)]);
         assert!(report.from.is_some() && report.to.is_some());
         assert_eq!(Format::chosen(report.format, &cli.global), Format::Json);
         assert_eq!(Format::chosen(Some(Format::Csv), &cli.global), Format::Csv);

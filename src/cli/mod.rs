@@ -12,8 +12,8 @@ mod terminal;
 mod when;
 
 pub use args::{
-    AuditArgs, BackupArgs, By, Cli, Color, Command, CountArgs, DemoArgs, Format, Global,
-    KeyCommand, KeyCreateArgs, KeyListArgs, KeyRevokeArgs, ModelsArgs, PricesArgs, PromptCommand,
+    AuditArgs, BackupArgs, Cli, Color, Command, CountArgs, DemoArgs, Format, Global, KeyCommand,
+    KeyCreateArgs, KeyListArgs, KeyRevokeArgs, ModelsArgs, PricesArgs, PromptCommand,
     PromptDiffArgs, PromptPublishArgs, PromptRunArgs, PromptShowArgs, PromptTestArgs, QuoteArgs,
     ReconcileArgs, Refused, ReportArgs, RequestCommand, RequestShowArgs, RerateArgs, RestoreArgs,
 };

@@ -13,7 +13,7 @@ use tollgate::app::Gateway;
 use tollgate::cli::{CheckReport, DemoArgs, Exit, Format, Output};
 use tollgate::config;
 use tollgate::control::{Control, NewKey};
-use tollgate::ledger::{Filter, GroupBy, Reader};
+use tollgate::ledger::{Filter, GroupBy, Question, Reader};
 use tollgate::telemetry;
 use tollgate::upstream::request_local;
 
@@ -160,10 +160,10 @@ fn show(
             progress.step();
         }
     }
-    let by = [GroupBy::Account, GroupBy::Model];
-    let rows = Reader::open(database)?.report(&Filter::default(), &by)?;
+    let by = vec![GroupBy::Account(None), GroupBy::Model];
+    let rows = Reader::open(database)?.report(&Question::new(Filter::default(), by.clone()))?;
     output.remark("What the sample calls used, from the ledger:")?;
-    output.table(&report::table(&rows, &["account", "model"], Format::Table), Format::Table)?;
+    output.table(&report::table(&rows, None, &by, Format::Table), Format::Table)?;
     if let Some(refused) = refused {
         output.remark(&format!("One more call was refused, as it should be:\n  {refused}"))?;
     }

@@ -1,12 +1,24 @@
 //! `tollgate report`.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use anyhow::{Context, Result, bail};
+use jiff::tz::TimeZone;
 use tollgate::cli::{Cell, Column, Exit, Format, Global, Output, ReportArgs, Table, When};
 use tollgate::clock;
 use tollgate::config::Snapshot;
-use tollgate::ledger::{Filter, GroupBy, Reader, ReportRow};
+use tollgate::http::view::{Figure, measures};
+use tollgate::ledger::{Filter, GroupBy, Measure, Question, Reader, ReportRow};
+use tollgate_accounting::Timestamp;
 
 use super::configuration;
+
+/// What a comparison shows of the period before.
+const COMPARED: [Measure; 4] =
+    [Measure::Requests, Measure::InputTokens, Measure::OutputTokens, Measure::Charged];
+/// What a terminal shows whatever it is; other columns only where they say something.
+const ALWAYS: [&str; 4] = ["requests", "input_tokens", "output_tokens", "charged_usd"];
 
 pub(super) fn run(global: &Global, args: ReportArgs, output: &mut Output) -> Result<Exit> {
     let Some(snapshot) = configuration(global, output)? else { return Ok(Exit::Found) };
@@ -17,20 +29,18 @@ pub(super) fn run(global: &Global, args: ReportArgs, output: &mut Output) -> Res
         from: instant(args.from)?,
         to: instant(args.to)?,
         account: args.account,
-        endpoint: None,
+        only: Vec::new(),
         as_of: instant(args.as_of)?,
     };
-    let mut by = Vec::new();
-    for group in &args.by {
-        let name = group.name();
-        by.push(GroupBy::from_name(name).with_context(|| format!("no report is by {name}"))?);
-    }
     if !snapshot.storage.path.exists() {
         bail!("there is no ledger at {}: nothing was served yet", snapshot.storage.path.display());
     }
-    let rows = Reader::open(&snapshot.storage.path)?.report(&filter, &by)?;
-    let names: Vec<&str> = by.iter().map(|group| group.name()).collect();
-    output.table(&table(&rows, &names, format), format)?;
+    let zone = TimeZone::get(&zone).with_context(|| format!("there is no zone {zone}"))?;
+    let question = Question { filter, by: args.by, zone, top: args.top };
+    let reader = Reader::open(&snapshot.storage.path)?;
+    let rows = reader.report(&question)?;
+    let before = if args.compare { Some(before(&reader, &question)?) } else { None };
+    output.table(&table(&rows, before.as_deref(), &question.by, format), format)?;
     Ok(Exit::Good)
 }
 
@@ -42,76 +52,118 @@ fn zone(args: &ReportArgs, snapshot: &Snapshot) -> String {
     zone.unwrap_or_else(|| "UTC".to_owned())
 }
 
-/// Used by the demo as well.
-pub(super) fn table(rows: &[ReportRow], by: &[&str], format: Format) -> Table {
-    let mut columns: Vec<Column> = by.iter().map(|name| Column::text(name)).collect();
-    let numbers = [
-        "requests",
-        "attempts",
-        "incomplete",
-        "input_tokens",
-        "cache_read_tokens",
-        "cache_write_tokens",
-        "output_tokens",
-        "reasoning_tokens",
-        "estimated",
-        "charged_usd",
-        "owed_usd",
-        "absorbed_usd",
-        "markup_usd",
-    ];
-    // A terminal shows the columns that say something; a program always gets them all.
-    let cells: Vec<Vec<Cell>> = rows.iter().map(cells).collect();
-    let always = ["requests", "input_tokens", "output_tokens", "charged_usd"];
-    let nonzero = |at: usize| {
-        cells.iter().any(|row| match row.get(at) {
-            Some(Cell::Integer(count)) => *count != 0,
-            Some(Cell::Money(money)) => money.nanos() != 0,
-            _ => false,
+/// The same question about the period before: as many months where it is of whole months, else as long.
+fn before(reader: &Reader, question: &Question) -> Result<Vec<ReportRow>> {
+    if question.by.iter().any(|by| matches!(by, GroupBy::Time(_))) {
+        bail!("--compare has no place for groups of time: they are other times in each period");
+    }
+    let from = question.filter.from.context("--compare wants --from")?;
+    let to = question.filter.to.unwrap_or_else(clock::now);
+    let begin = earlier(from, to, &question.zone)?;
+    let mut question = Question { top: None, ..question.clone() };
+    (question.filter.from, question.filter.to) = (Some(begin), Some(from));
+    Ok(reader.report(&question)?)
+}
+
+fn earlier(from: Timestamp, to: Timestamp, zone: &TimeZone) -> Result<Timestamp> {
+    let local = |at: Timestamp| -> Result<jiff::ZonedDateTime> {
+        Ok(jiff::Timestamp::from_microsecond(at.micros())?.to_zoned_datetime(zone.clone()))
+    };
+    let (first, end) = (local(from)?, local(to)?);
+    let begins_month = |at: &jiff::ZonedDateTime| -> Result<bool> {
+        Ok(at.first_of_month()?.start_of_day()? == *at)
+    };
+    if begins_month(&first)? && begins_month(&end)? {
+        let months = (i32::from(end.year()) - i32::from(first.year())) * 12
+            + i32::from(end.month())
+            - i32::from(first.month());
+        let begin = first.checked_sub(jiff::Span::new().months(months))?;
+        return Ok(Timestamp::from_micros(begin.timestamp().as_microsecond()));
+    }
+    let length = to.micros().saturating_sub(from.micros());
+    Ok(Timestamp::from_micros(from.micros().saturating_sub(length)))
+}
+
+/// Rows as a table, with what the period before had beside them. Used by the demo as well.
+pub(super) fn table(
+    rows: &[ReportRow],
+    before: Option<&[ReportRow]>,
+    by: &[GroupBy],
+    format: Format,
+) -> Table {
+    let mut columns: Vec<Column> = by.iter().map(|by| Column::text(&by.to_string())).collect();
+    let figures: Vec<Vec<(&str, Figure)>> =
+        rows.iter().map(|row| measures(row).collect()).collect();
+    let says = |at: usize| {
+        figures.iter().any(|row| match row.get(at) {
+            Some((_, Figure::Count(count))) => count.unwrap_or(0) != 0,
+            Some((_, Figure::Money(money))) => money.nanos() != 0,
+            None => false,
         })
     };
-    let shown: Vec<usize> = (0..numbers.len())
-        .filter(|at| format != Format::Table || always.contains(&numbers[*at]) || nonzero(*at))
-        .collect();
-    columns.extend(shown.iter().map(|at| Column::number(numbers[*at])));
+    // A terminal shows the columns that say something; a program always gets them all.
+    let empty = ReportRow::empty();
+    let names: Vec<&str> = measures(&empty).map(|(name, _)| name).collect();
+    let shown = |at: &usize| {
+        let name = names.get(*at).copied().unwrap_or_default();
+        let rare = name.ends_with("_ms") && name != "latency_p50_ms" && name != "latency_p95_ms";
+        format != Format::Table || ALWAYS.contains(&name) || says(*at) && !rare
+    };
+    let shown: Vec<usize> = (0..names.len()).filter(shown).collect();
+    columns.extend(shown.iter().filter_map(|at| names.get(*at)).map(|name| Column::number(name)));
+    let earlier: HashMap<&[Arc<str>], &ReportRow> =
+        before.into_iter().flatten().map(|row| (row.keys.as_slice(), row)).collect();
+    if before.is_some() {
+        columns.extend(COMPARED.map(|m| Column::number(&format!("before_{}", m.name()))));
+    }
     let mut table = Table::new(columns);
-    for (row, cells) in rows.iter().zip(&cells) {
-        let keys = row.keys.iter().map(|key| Cell::Text(key.clone()));
-        let picked = shown.iter().filter_map(|at| cells.get(*at).cloned());
-        table.rows.push(keys.chain(picked).collect());
+    for (row, figures) in rows.iter().zip(&figures) {
+        let keys = row.keys.iter().map(|key| Cell::Text(key.to_string()));
+        let picked =
+            shown.iter().filter_map(|at| figures.get(*at)).map(|(_, figure)| cell(*figure));
+        let mut cells: Vec<Cell> = keys.chain(picked).collect();
+        if before.is_some() {
+            let was = earlier.get(row.keys.as_slice()).copied().unwrap_or(&empty);
+            cells.extend(COMPARED.map(|measure| {
+                if measure.is_money() {
+                    Cell::Money(was.money(measure))
+                } else {
+                    Cell::Integer(was.count(measure).into())
+                }
+            }));
+        }
+        table.rows.push(cells);
     }
     table
 }
 
-fn cells(row: &ReportRow) -> Vec<Cell> {
-    // Exhaustive, so that a new sum gets its column.
-    let ReportRow {
-        keys: _,
-        requests,
-        attempts,
-        incomplete,
-        input_tokens,
-        cache_read_tokens,
-        cache_write_tokens,
-        output_tokens,
-        reasoning_tokens,
-        estimated,
-        charged,
-        owed,
-        absorbed,
-        markup,
-    } = row;
-    let counts = [
-        requests,
-        attempts,
-        incomplete,
-        input_tokens,
-        cache_read_tokens,
-        cache_write_tokens,
-        output_tokens,
-        reasoning_tokens,
-        estimated,
-    ];
-    let counts = counts.into_iter().map(|count| Cell::Integer(i128::from(*count)));
-    counts.chain([charged, owed, absorbed, markup].map(|money| Cell::Money(*money))).collect()
+fn cell(figure: Figure) -> Cell {
+    match figure {
+        Figure::Count(Some(count)) => Cell::Integer(count.into()),
+        Figure::Count(None) => Cell::Null,
+        Figure::Money(money) => Cell::Money(money),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        let at: jiff::Timestamp = text.parse().unwrap();
+        Timestamp::from_micros(at.as_microsecond())
+    }
+
+    #[test]
+    fn whole_months_are_compared_with_whole_months_and_anything_else_with_its_length() {
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        let cases = [
+            ("2026-02-28T23:00:00Z", "2026-03-31T22:00:00Z", "2026-01-31T23:00:00Z"),
+            ("2026-03-31T22:00:00Z", "2026-05-31T22:00:00Z", "2026-01-31T23:00:00Z"),
+            ("2026-03-10T00:00:00Z", "2026-03-12T00:00:00Z", "2026-03-08T00:00:00Z"),
+        ];
+        for (from, to, expected) in cases {
+            assert_eq!(earlier(at(from), at(to), &zone).unwrap(), at(expected), "{from}");
+        }
+    }
 }

@@ -19,7 +19,7 @@ use super::prompts::admin as prompts;
 use super::{corrections, strangers, view};
 use crate::clock;
 use crate::control::{Control, ControlError, NewKey, Publisher};
-use crate::ledger::{CallId, Filter, GroupBy, Ledger, Reader, Refused, StoreError};
+use crate::ledger::{CallId, Filter, GroupBy, Ledger, Question, Reader, Refused, StoreError};
 use crate::tenants::Strangers;
 
 /// The largest body of an admin request.
@@ -293,29 +293,47 @@ async fn reports(
     State(admin): State<Admin>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let query = query.unwrap_or_default();
-    let mut filter = Filter::default();
-    let mut by = Vec::new();
-    for (name, value) in super::query::pairs(&query) {
+    let question = question(&query.unwrap_or_default())?;
+    let by = question.by.clone();
+    let rows = blocking(move || admin.reader.report(&question)).await?;
+    let rows: Vec<Value> = rows.iter().map(|row| view::report_row(row, &by)).collect();
+    Ok(ok(&json!({ "rows": rows })))
+}
+
+/// A report's question as a query string. What is neither a word of it nor a group is refused; a group
+/// with a value lets only rows of that group through.
+fn question(query: &str) -> Result<Question, Problem> {
+    let mut question = Question::new(Filter::default(), Vec::new());
+    for (name, value) in super::query::pairs(query) {
+        let filter = &mut question.filter;
         match name.as_str() {
             "account" => filter.account = Some(value),
-            "endpoint" => filter.endpoint = Some(value),
             "as_of" => filter.as_of = Some(instant(&name, &value)?),
             "from" => filter.from = Some(instant(&name, &value)?),
             "to" => filter.to = Some(instant(&name, &value)?),
+            "timezone" => {
+                let zone = jiff::tz::TimeZone::get(&value);
+                question.zone = zone.map_err(|_| bad(format!("there is no zone {value:?}")))?;
+            }
+            "top" => {
+                let top = value.parse().map_err(|_| bad("top is a whole number".to_owned()))?;
+                question.top = Some(top);
+            }
             "by" => {
                 for one in value.split(',') {
-                    let group = GroupBy::from_name(one);
-                    by.push(group.ok_or_else(|| bad(format!("cannot group by {one:?}")))?);
+                    let group: Result<GroupBy, _> = one.parse();
+                    question.by.push(group.map_err(|error| bad(error.to_string()))?);
                 }
             }
-            other => return Err(bad(format!("unknown parameter {other:?}"))),
+            other => {
+                let group = other.parse::<GroupBy>();
+                let group = group.ok().filter(|group| !matches!(group, GroupBy::Time(_)));
+                let group = group.ok_or_else(|| bad(format!("unknown parameter {other:?}")))?;
+                filter.only.push((group, value.split(',').map(str::to_owned).collect()));
+            }
         }
     }
-    let names: Vec<&str> = by.iter().map(|group| group.name()).collect();
-    let rows = blocking(move || admin.reader.report(&filter, &by)).await?;
-    let rows: Vec<Value> = rows.iter().map(|row| view::report_row(row, &names)).collect();
-    Ok(ok(&json!({ "rows": rows })))
+    Ok(question)
 }
 
 async fn request(State(admin): State<Admin>, Path(id): Path<String>) -> Result<Response, Problem> {

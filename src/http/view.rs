@@ -2,13 +2,15 @@
 //! the command line, so that all three say the same.
 
 use serde_json::{Map, Value, json};
-use tollgate_accounting::{Amounts, Class, Fit, Metric, Standing, Timestamp};
+use tollgate_accounting::{Amounts, Class, Fit, Metric, Money, Standing, Timestamp};
 
 use super::Failed;
 use super::error::amount;
 use crate::call::Operation;
 use crate::call::quote::{Offer, Quote, Taken};
-use crate::ledger::{CallId, Entry, KeyRow, Kind, Reader, Refused, ReportRow, StoreError};
+use crate::ledger::{
+    CallId, Entry, GroupBy, KeyRow, Kind, Measure, Reader, Refused, ReportRow, StoreError,
+};
 
 /// One call, explained: its attempts, counts with provenance, and cost line by line on the price card
 /// it was settled with. `None` where the ledger has no such call.
@@ -34,7 +36,7 @@ pub fn explain(reader: &Reader, id: CallId) -> Result<Option<Explained>, StoreEr
         "requests": entries.iter().map(|e| e.requests).sum::<u64>(),
         "input_tokens": entries.iter().map(|e| e.posted_input).sum::<u64>(),
         "output_tokens": entries.iter().map(|e| e.posted_output).sum::<u64>(),
-        "charged_usd": tollgate_accounting::Money::from_nanos(charged).to_string(),
+        "charged_usd": Money::from_nanos(charged).to_string(),
         "attempts": attempts,
         "adjustments": corrections.iter().map(|e| adjustment(e)).collect::<Vec<_>>(),
     });
@@ -226,49 +228,58 @@ fn fit(fit: &Fit) -> Value {
     value
 }
 
-/// One row of a report, with the names of what it is split by.
-pub fn report_row(row: &ReportRow, by: &[&str]) -> Value {
-    let mut out = Map::new();
-    for (name, key) in by.iter().zip(&row.keys) {
-        out.insert((*name).to_owned(), key.as_str().into());
+/// The columns of a report behind its groups: name and value, in their order. The command line, the
+/// admin plane and every format show these.
+pub fn measures(row: &ReportRow) -> impl Iterator<Item = (&'static str, Figure)> + '_ {
+    let sums = Measure::ALL.into_iter().map(|measure| {
+        let figure = if measure.is_money() {
+            Figure::Money(row.money(measure))
+        } else {
+            Figure::Count(Some(row.count(measure)))
+        };
+        (measure.name(), figure)
+    });
+    let times = PERCENTILES.into_iter().map(|(name, first_byte, per_cent)| {
+        let times = if first_byte { row.first_byte() } else { row.latency() };
+        let millis = times.percentile_ms(per_cent).map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
+        (name, Figure::Count(millis))
+    });
+    sums.chain(times)
+}
+
+/// Times that a report tells, in milliseconds: the name, whether to the first byte, the per cent.
+const PERCENTILES: [(&str, bool, u64); 5] = [
+    ("latency_p50_ms", false, 50),
+    ("latency_p95_ms", false, 95),
+    ("latency_p99_ms", false, 99),
+    ("first_byte_p50_ms", true, 50),
+    ("first_byte_p95_ms", true, 95),
+];
+
+/// One value of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Figure {
+    /// A number; none where nothing was measured.
+    Count(Option<i64>),
+    /// Dollars.
+    Money(Money),
+}
+
+impl Figure {
+    /// As JSON: money as a decimal string.
+    pub fn json(self) -> Value {
+        match self {
+            Figure::Count(count) => count.into(),
+            Figure::Money(money) => money.to_string().into(),
+        }
     }
-    // Exhaustive, so that a new sum is shown.
-    let ReportRow {
-        keys: _,
-        requests,
-        attempts,
-        incomplete,
-        input_tokens,
-        cache_read_tokens,
-        cache_write_tokens,
-        output_tokens,
-        reasoning_tokens,
-        estimated,
-        charged,
-        owed,
-        absorbed,
-        markup,
-    } = row;
-    let counts = [
-        ("requests", requests),
-        ("attempts", attempts),
-        ("incomplete", incomplete),
-        ("input_tokens", input_tokens),
-        ("cache_read_tokens", cache_read_tokens),
-        ("cache_write_tokens", cache_write_tokens),
-        ("output_tokens", output_tokens),
-        ("reasoning_tokens", reasoning_tokens),
-        ("estimated", estimated),
-    ];
-    out.extend(counts.map(|(name, count)| (name.to_owned(), Value::from(*count))));
-    let money = [
-        ("charged_usd", charged),
-        ("owed_usd", owed),
-        ("absorbed_usd", absorbed),
-        ("markup_usd", markup),
-    ];
-    out.extend(money.map(|(name, money)| (name.to_owned(), Value::from(money.to_string()))));
-    Value::Object(out)
+}
+
+/// One row of a report, with the names of what it is split by.
+pub fn report_row(row: &ReportRow, by: &[GroupBy]) -> Value {
+    let groups = by.iter().zip(&row.keys).map(|(by, key)| (by.to_string(), Value::from(&**key)));
+    let figures = measures(row).map(|(name, figure)| (name.to_owned(), figure.json()));
+    Value::Object(groups.chain(figures).collect())
 }
 
 /// A credential without its digest.

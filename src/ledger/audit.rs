@@ -9,6 +9,7 @@ use tollgate_accounting::{Money, PriceCard, Rounding};
 
 use super::entry::{COLUMNS, Entry, GENESIS, Kind};
 use super::recover::{Totals, totals};
+use super::rollup::Prints;
 use super::{StoreError, cards, store};
 
 /// Rows that are read before they are folded, and between two calls of the progress function.
@@ -81,6 +82,9 @@ pub enum Discrepancy {
         /// The sum.
         rows: i64,
     },
+    /// The roll-ups that reports are read from are not the sums of the rows.
+    #[error("the roll-ups' {0} is not the sum of the rows")]
+    Rollups(&'static str),
     /// A sum leaves the range of its integer.
     #[error("row {0}: the sum up to here is out of range")]
     Overflow(i64),
@@ -104,7 +108,10 @@ pub fn audit(
             progress(fold.entries, batch.all);
         }
         let Ok(read) = reading.join() else { return Err(StoreError::Unread) };
-        let Read { balances, open_holds } = read?;
+        let Read { balances, open_holds, rollups } = read?;
+        if let Some(measure) = rollups {
+            return Ok(Err(Discrepancy::Rollups(measure)));
+        }
         Ok(fold.balances(&balances).map(|()| Audited {
             entries: fold.entries,
             accounts: balances.len() as u64,
@@ -129,6 +136,8 @@ struct Batch {
 struct Read {
     balances: Vec<(String, Totals)>,
     open_holds: u64,
+    /// The first measure whose roll-ups are not the sums of the rows.
+    rollups: Option<&'static str>,
 }
 
 fn read(path: &Path, send: &mpsc::SyncSender<Batch>) -> Result<Read, StoreError> {
@@ -137,6 +146,7 @@ fn read(path: &Path, send: &mpsc::SyncSender<Batch>) -> Result<Read, StoreError>
     let transaction = connection.unchecked_transaction()?;
     let all = transaction.query_row("SELECT count(*) FROM entries", [], |row| row.get(0))?;
     let open_holds = transaction.query_row("SELECT count(*) FROM holds", [], |row| row.get(0))?;
+    let mut prints = Prints::of_rows(&transaction)?;
     let sql = format!("SELECT seq, {COLUMNS}, hash FROM entries ORDER BY seq");
     let mut statement = transaction.prepare(&sql)?;
     let last = statement.column_count() - 1;
@@ -150,14 +160,17 @@ fn read(path: &Path, send: &mpsc::SyncSender<Batch>) -> Result<Read, StoreError>
             batch.cards.extend(cards::load(&transaction, &entry.card)?);
             known.insert(entry.card.clone());
         }
-        batch.rows.push((row.get(0)?, entry, row.get(last)?));
+        let seq = row.get(0)?;
+        prints.add(seq, &entry);
+        batch.rows.push((seq, entry, row.get(last)?));
         // Where nobody takes them any more, the fold has found what it looks for.
         if batch.rows.len() == BATCH && send.send(std::mem::replace(&mut batch, fresh())).is_err() {
             break;
         }
     }
     let _ = send.send(batch);
-    Ok(Read { balances: totals(&transaction)?, open_holds })
+    let rollups = prints.disagree(&transaction)?;
+    Ok(Read { balances: totals(&transaction)?, open_holds, rollups })
 }
 
 #[derive(Default)]

@@ -12,6 +12,7 @@ use super::entry::{COLUMNS, Entry, GENESIS};
 use super::idempotency::{self, Keyed};
 use super::open_hold::{Meter, lock};
 use super::reserve::Reserve;
+use super::rollup::{Fold, Rolled};
 use super::settlement::{Attempt, CallFacts};
 use super::sync::{AtomicBool, Mutex, Ordering, PoisonError, mpsc, thread};
 use super::{Ledger, cards};
@@ -108,6 +109,8 @@ pub(super) struct Writer {
     cards: HashSet<String>,
     chain: [u8; 32],
     scratch: Vec<u8>,
+    /// How far the roll-ups are.
+    rolled: Rolled,
     reserve: Reserve,
     on_entry: OnEntry,
 }
@@ -127,9 +130,10 @@ impl Writer {
             .query_row("SELECT hash FROM entries ORDER BY seq DESC LIMIT 1", [], |row| row.get(0))
             .optional()?
             .unwrap_or(GENESIS);
+        let rolled = Rolled::open(&connection)?;
         let (cards, scratch) = (HashSet::new(), Vec::new());
         let mut writer =
-            Writer { ledger, connection, large, cards, chain, scratch, reserve, on_entry };
+            Writer { ledger, connection, large, cards, chain, scratch, rolled, reserve, on_entry };
         if !writer.reserve.whole() {
             writer.ledger.disk_is_full();
         }
@@ -242,7 +246,8 @@ impl Writer {
     }
 
     fn apply(&mut self, group: &Group) -> rusqlite::Result<()> {
-        let Writer { connection, cards, chain, scratch, .. } = self;
+        let Writer { connection, cards, chain, scratch, rolled, .. } = self;
+        let mut fold = Fold::default();
         let transaction = connection.unchecked_transaction()?;
         let mut new_cards = Vec::new();
         let mut head = *chain;
@@ -285,6 +290,7 @@ impl Writer {
                         for entry in entries {
                             head = entry.chain(&head, scratch);
                             insert_entry(&transaction, entry, &head)?;
+                            fold.add(entry);
                         }
                     }
                     Event::Job(job) => {
@@ -292,6 +298,7 @@ impl Writer {
                         if let Some(entry) = &job.entry {
                             head = entry.chain(&head, scratch);
                             insert_entry(&transaction, entry, &head)?;
+                            fold.add(entry);
                         }
                     }
                 }
@@ -300,7 +307,9 @@ impl Writer {
         for balance in &group.balances {
             upsert_balance(&transaction, balance)?;
         }
+        let (facets, last) = rolled.add(&transaction, fold)?;
         transaction.commit()?;
+        rolled.committed(facets, last);
         *chain = head;
         cards.extend(new_cards);
         Ok(())

@@ -40,7 +40,9 @@ async fn a_report_is_the_sum_of_what_the_provider_reported() {
     let stage = used().await;
     let truths = stage.upstream.truths();
     let reported: Vec<_> = truths.iter().filter_map(|truth| truth.reported).collect();
-    for by in ["account", "model", "account,model", "provider", "day", "hour", "key"] {
+    for by in
+        ["account", "model", "account:1,model", "provider", "day", "hour", "week,key", "tag:team"]
+    {
         let report = stage.gateway.run_json(&["report", "--by", by, "--format", "json"]);
         assert_eq!(sum(&report, "requests"), 8, "by {by}");
         assert_eq!(sum(&report, "input_tokens"), reported.iter().map(|u| u.prompt).sum::<u64>());

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::control::ControlError;
 use crate::http::query::pairs;
 use crate::http::{Failed, Front, caller, json, reading};
-use crate::ledger::{Filter, GroupBy, ReportRow};
+use crate::ledger::{Filter, GroupBy, Measure, Question as Asked, ReportRow, Span};
 
 const DIALECT: Dialect = Dialect::OpenAiChat;
 
@@ -55,9 +55,9 @@ impl Width {
 
     const fn group(self) -> GroupBy {
         match self {
-            Width::Minute => GroupBy::Minute,
-            Width::Hour => GroupBy::Hour,
-            Width::Day => GroupBy::Day,
+            Width::Minute => GroupBy::Time(Span::Minute),
+            Width::Hour => GroupBy::Time(Span::Hour),
+            Width::Day => GroupBy::Time(Span::Day),
         }
     }
 }
@@ -153,15 +153,15 @@ async fn page(
         account: Some(caller.account.to_string()),
         from: Some(instant(question.start)),
         to: Some(instant(end.min(question.end))),
-        endpoint: endpoint.map(str::to_owned),
+        only: endpoint.map(|e| (GroupBy::Endpoint, vec![e.to_owned()])).into_iter().collect(),
         as_of: None,
     };
     let mut by = vec![question.width.group()];
-    by.extend(&question.by);
-    let rows = reading(front, move |reader| reader.report(&filter, &by)).await?;
+    by.extend(question.by.iter().cloned());
+    let rows = reading(front, move |reader| reader.report(&Asked::new(filter, by))).await?;
     let bucket = |start: &i64| {
         let label = question.label(*start);
-        let mine = rows.iter().filter(|row| row.keys.first() == Some(&label));
+        let mine = rows.iter().filter(|row| row.keys.first().is_some_and(|key| **key == *label));
         let results = mine.map(|row| render(row, &question.by, endpoint)).collect::<Result<_, _>>();
         let end_time = start + question.width.seconds();
         Ok(Bucket { object: "bucket", start_time: *start, end_time, results: results? })
@@ -264,7 +264,7 @@ impl Question {
 
 fn group(name: &str, costs: bool) -> Result<GroupBy, Failed> {
     match name {
-        "project_id" => Ok(GroupBy::Account),
+        "project_id" => Ok(GroupBy::Account(None)),
         "line_item" if costs => Ok(GroupBy::Model),
         "model" if !costs => Ok(GroupBy::Model),
         "api_key_id" if !costs => Ok(GroupBy::Key),
@@ -274,18 +274,18 @@ fn group(name: &str, costs: bool) -> Result<GroupBy, Failed> {
     }
 }
 
-fn key<'r>(row: &'r ReportRow, by: &[GroupBy], group: GroupBy) -> Option<&'r str> {
-    let at = by.iter().position(|g| *g == group)?;
-    row.keys.get(at + 1).map(String::as_str)
+fn key<'r>(row: &'r ReportRow, by: &[GroupBy], group: &GroupBy) -> Option<&'r str> {
+    let at = by.iter().position(|g| g == group)?;
+    row.keys.get(at + 1).map(|key| &**key)
 }
 
 fn cost(row: &ReportRow, by: &[GroupBy], _: Option<&str>) -> serde_json::Result<Box<RawValue>> {
-    let value = RawValue::from_string(row.charged.to_string())?;
+    let value = RawValue::from_string(row.money(Measure::Charged).to_string())?;
     to_raw_value(&Cost {
         object: "organization.costs.result",
         amount: Amount { value, currency: "usd" },
-        line_item: key(row, by, GroupBy::Model),
-        project_id: key(row, by, GroupBy::Account),
+        line_item: key(row, by, &GroupBy::Model),
+        project_id: key(row, by, &GroupBy::Account(None)),
         organization_id: None,
     })
 }
@@ -297,14 +297,14 @@ fn usage(
 ) -> serde_json::Result<Box<RawValue>> {
     let mut out = json!({
         "object": "organization.usage.completions.result",
-        "input_tokens": row.input_tokens,
-        "output_tokens": row.output_tokens,
-        "input_cached_tokens": row.cache_read_tokens,
-        "num_model_requests": row.requests,
-        "project_id": key(row, by, GroupBy::Account),
+        "input_tokens": row.count(Measure::InputTokens),
+        "output_tokens": row.count(Measure::OutputTokens),
+        "input_cached_tokens": row.count(Measure::CacheReadTokens),
+        "num_model_requests": row.count(Measure::Requests),
+        "project_id": key(row, by, &GroupBy::Account(None)),
         "user_id": Value::Null,
-        "api_key_id": key(row, by, GroupBy::Key),
-        "model": key(row, by, GroupBy::Model),
+        "api_key_id": key(row, by, &GroupBy::Key),
+        "model": key(row, by, &GroupBy::Model),
         "batch": Value::Null,
     });
     if endpoint == Some("embeddings")
@@ -352,6 +352,6 @@ mod tests {
         }
         let good =
             question("start_time=0&bucket_width=1h&group_by%5B%5D=model&group_by[]=project_id");
-        assert_eq!(good.ok().unwrap().by, [GroupBy::Model, GroupBy::Account]);
+        assert_eq!(good.ok().unwrap().by, [GroupBy::Model, GroupBy::Account(None)]);
     }
 }
