@@ -96,6 +96,8 @@ pub enum Command {
     Key(KeyCommand),
     /// What was used and what it cost, from the ledger
     Report(ReportArgs),
+    /// What a tenant is charged for a month, line by line, with price versions
+    Statement(StatementArgs),
     /// Look at single calls
     #[command(subcommand)]
     Request(RequestCommand),
@@ -214,7 +216,7 @@ pub struct ReportArgs {
     pub timezone: Option<String>,
     /// How to print it [default: table]
     #[arg(long, value_enum)]
-    pub format: Option<Format>,
+    pub format: Option<ReportFormat>,
 }
 
 /// How a table is printed.
@@ -228,11 +230,50 @@ pub enum Format {
     Json,
 }
 
+/// How a report is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For people.
+    Table,
+    /// RFC 4180, with a header line.
+    Csv,
+    /// `{"rows":[{...}]}`, money as decimal strings.
+    Json,
+    /// Charges by the FinOps Open Cost and Usage Specification, as CSV; --by has no say in it.
+    Focus,
+}
+
+impl ReportFormat {
+    /// The format of the rows that were asked for; none of charges.
+    pub fn of_rows(self) -> Option<Format> {
+        match self {
+            ReportFormat::Table => Some(Format::Table),
+            ReportFormat::Csv => Some(Format::Csv),
+            ReportFormat::Json => Some(Format::Json),
+            ReportFormat::Focus => None,
+        }
+    }
+}
+
 impl Format {
     /// What was asked for: a named format, else JSON where `--json` says so, else a table.
     pub fn chosen(named: Option<Format>, global: &Global) -> Format {
         named.unwrap_or(if global.json { Format::Json } else { Format::Table })
     }
+}
+
+/// `tollgate statement`.
+#[derive(Args, Debug)]
+pub struct StatementArgs {
+    /// The tenant, with everything below it
+    #[arg(long)]
+    pub account: String,
+    /// The month of this time: 2026-11-01, month, -30d
+    #[arg(long, value_name = "WHEN", default_value = "now", allow_hyphen_values = true)]
+    pub month: When,
+    /// A page that prints, instead of Markdown
+    #[arg(long)]
+    pub html: bool,
 }
 
 /// `tollgate request`.
@@ -503,8 +544,11 @@ mod tests {
         let Command::Report(report) = cli.command else { panic!("not a report") };
         assert_eq!(report.by, [GroupBy::Model, GroupBy::Time(crate::ledger::Span::Day)]);
         assert!(report.from.is_some() && report.to.is_some());
-        assert_eq!(Format::chosen(report.format, &cli.global), Format::Json);
+        assert_eq!(Format::chosen(None, &cli.global), Format::Json);
         assert_eq!(Format::chosen(Some(Format::Csv), &cli.global), Format::Csv);
+        let cli = read("tollgate report --format focus").unwrap();
+        let Command::Report(report) = cli.command else { panic!("not a report") };
+        assert_eq!(report.format, Some(ReportFormat::Focus));
     }
 
     #[test]

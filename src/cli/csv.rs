@@ -22,6 +22,7 @@ fn line(out: &mut String, fields: impl Iterator<Item = String>) {
 fn cell(cell: Option<&Cell>) -> String {
     match cell {
         Some(Cell::Text(text)) => field(&harmless(text)),
+        Some(Cell::Decimal(digits)) => digits.clone(),
         Some(Cell::Integer(number)) => number.to_string(),
         Some(Cell::Money(money)) => money.to_string(),
         Some(Cell::Null) | None => String::new(),

@@ -70,7 +70,7 @@ impl Json {
 impl From<&Cell> for Json {
     fn from(cell: &Cell) -> Json {
         match cell {
-            Cell::Text(text) => Json::Text(text.clone()),
+            Cell::Text(text) | Cell::Decimal(text) => Json::Text(text.clone()),
             Cell::Integer(number) => Json::Integer(*number),
             Cell::Money(money) => Json::Text(money.to_string()),
             Cell::Null => Json::Null,

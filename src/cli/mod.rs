@@ -15,7 +15,8 @@ pub use args::{
     AuditArgs, BackupArgs, Cli, Color, Command, CountArgs, DemoArgs, Format, Global, KeyCommand,
     KeyCreateArgs, KeyListArgs, KeyRevokeArgs, ModelsArgs, PricesArgs, PromptCommand,
     PromptDiffArgs, PromptPublishArgs, PromptRunArgs, PromptShowArgs, PromptTestArgs, QuoteArgs,
-    ReconcileArgs, Refused, ReportArgs, RequestCommand, RequestShowArgs, RerateArgs, RestoreArgs,
+    ReconcileArgs, Refused, ReportArgs, ReportFormat, RequestCommand, RequestShowArgs, RerateArgs,
+    RestoreArgs, StatementArgs,
 };
 pub use json::Json;
 pub use output::Output;

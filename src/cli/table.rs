@@ -43,6 +43,8 @@ pub enum Cell {
     Integer(i128),
     /// Dollars, exact.
     Money(Money),
+    /// A number written out, where it is finer than a nano-dollar.
+    Decimal(String),
     /// Nothing is known, which is not the same as zero.
     Null,
 }

@@ -42,7 +42,7 @@ fn aligned(text: String, column: &Column) -> Shown {
 
 fn text(cell: &Cell, decimals: usize) -> String {
     match cell {
-        Cell::Text(text) => printable(text),
+        Cell::Text(text) | Cell::Decimal(text) => printable(text),
         Cell::Integer(number) => grouped(&number.to_string()),
         Cell::Money(money) => {
             let exact = money.to_string();

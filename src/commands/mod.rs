@@ -7,6 +7,7 @@ mod bill;
 mod check;
 mod count;
 mod demo;
+mod focus;
 mod key;
 mod models;
 mod prices;
@@ -17,6 +18,7 @@ mod report;
 mod request;
 mod rerate;
 mod serve;
+mod statement;
 
 use std::io::Read;
 use std::path::Path;
@@ -35,6 +37,7 @@ pub(crate) fn run(cli: Cli, output: &mut Output) -> Result<Exit> {
         Command::Check => check::run(&global, output),
         Command::Key(command) => key::run(&global, command, output),
         Command::Report(args) => report::run(&global, args, output),
+        Command::Statement(args) => statement::run(&global, &args, output),
         Command::Request(command) => request::run(&global, command, output),
         Command::Count(args) => count::run(&global, &args, output),
         Command::Quote(args) => quote::run(&global, &args, output),

@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use jiff::tz::TimeZone;
-use tollgate::cli::{Cell, Column, Exit, Format, Global, Output, ReportArgs, Table, When};
+use tollgate::cli::{
+    Cell, Column, Exit, Format, Global, Output, ReportArgs, ReportFormat, Table, When,
+};
 use tollgate::clock;
 use tollgate::config::Snapshot;
 use tollgate::http::view::{Figure, measures};
 use tollgate::ledger::{Filter, GroupBy, Measure, Question, Reader, ReportRow};
 use tollgate_accounting::Timestamp;
 
-use super::configuration;
+use super::{configuration, focus};
 
 /// What a comparison shows of the period before.
 const COMPARED: [Measure; 4] =
@@ -22,7 +24,6 @@ const ALWAYS: [&str; 4] = ["requests", "input_tokens", "output_tokens", "charged
 
 pub(super) fn run(global: &Global, args: ReportArgs, output: &mut Output) -> Result<Exit> {
     let Some(snapshot) = configuration(global, output)? else { return Ok(Exit::Found) };
-    let format = Format::chosen(args.format, global);
     let zone = zone(&args, &snapshot);
     let instant = |when: Option<When>| when.map(|w| w.resolve(clock::now(), &zone)).transpose();
     let filter = Filter {
@@ -35,9 +36,14 @@ pub(super) fn run(global: &Global, args: ReportArgs, output: &mut Output) -> Res
     if !snapshot.storage.path.exists() {
         bail!("there is no ledger at {}: nothing was served yet", snapshot.storage.path.display());
     }
+    let reader = Reader::open(&snapshot.storage.path)?;
+    if args.format == Some(ReportFormat::Focus) {
+        focus::run(&reader, &filter, &snapshot, output)?;
+        return Ok(Exit::Good);
+    }
+    let format = Format::chosen(args.format.and_then(ReportFormat::of_rows), global);
     let zone = TimeZone::get(&zone).with_context(|| format!("there is no zone {zone}"))?;
     let question = Question { filter, by: args.by, zone, top: args.top };
-    let reader = Reader::open(&snapshot.storage.path)?;
     let rows = reader.report(&question)?;
     let before = if args.compare { Some(before(&reader, &question)?) } else { None };
     output.table(&table(&rows, before.as_deref(), &question.by, format), format)?;

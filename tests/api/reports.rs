@@ -124,3 +124,47 @@ async fn a_tenant_reads_its_own_figures_and_no_one_elses() {
     assert_eq!(budgets.status, 200);
     assert!(!budgets.text().contains("beta"), "{}", budgets.text());
 }
+
+/// Pico-dollars of a decimal.
+fn pico(text: &str) -> i128 {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+    let (whole, rest) = digits.split_once('.').unwrap_or((digits, ""));
+    sign * format!("{whole}{rest:0<12}").parse::<i128>().unwrap()
+}
+
+#[tokio::test]
+async fn a_focus_export_and_a_statement_come_to_what_the_report_says() {
+    let stage = used().await;
+    let report = stage.gateway.run_json(&["report", "--by", "account", "--json"]);
+    let charged: i64 = report["rows"].as_array().unwrap().iter().map(charged).sum();
+
+    let export = stage.gateway.run(&["report", "--format", "focus"]);
+    assert!(export.status.success(), "{export:?}");
+    let export = String::from_utf8(export.stdout).unwrap();
+    let mut lines = export.lines();
+    let header: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
+    let at = |name: &str| header.iter().position(|column| *column == name).unwrap();
+    let billed: i128 = rows.iter().map(|row| pico(row[at("BilledCost")])).sum();
+    assert_eq!(billed, i128::from(charged) * 1_000, "{export}");
+    let tokens = |meter: &str, model: &str| -> u64 {
+        let mine =
+            rows.iter().filter(|r| r[at("SkuMeter")] == meter && r[at("ServiceName")] == model);
+        mine.map(|row| row[at("ConsumedQuantity")].parse::<u64>().unwrap()).sum()
+    };
+    assert_eq!(tokens("input", "gpt-4o-mini"), 6 * 40);
+    assert_eq!(tokens("cache read", "gpt-4o-mini"), 6 * 10);
+    assert_eq!(tokens("output", "gpt-4o"), 7);
+
+    let statement = stage.gateway.run(&["statement", "--account", "acme"]);
+    assert!(statement.status.success(), "{statement:?}");
+    let statement = String::from_utf8(statement.stdout).unwrap();
+    let acme =
+        stage.gateway.run_json(&["report", "--account", "acme", "--by", "account", "--json"]);
+    let total = acme["rows"][0]["charged_usd"].as_str().unwrap();
+    let said = statement.split("**Total: $").nth(1).unwrap().split("**").next().unwrap();
+    assert_eq!(pico(said), pico(total), "{statement}");
+    assert!(!statement.contains("beta"), "{statement}");
+    let page = stage.gateway.run(&["statement", "--account", "acme", "--html"]);
+    assert!(String::from_utf8(page.stdout).unwrap().contains(&format!("Total: ${said}")));
+}

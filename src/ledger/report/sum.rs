@@ -87,7 +87,7 @@ fn rolled(
     groups: &mut Groups<'_>,
 ) -> rusqlite::Result<()> {
     let by_time = groups.by.iter().any(GroupBy::is_time);
-    let (condition, values) = below(filter, 1);
+    let (condition, values) = filter.below(1);
     let facets: Vec<(i64, Facet)> = {
         let sql = format!("SELECT id, {FACETS} FROM facets WHERE {condition}");
         let mut statement = connection.prepare_cached(&sql)?;
@@ -100,7 +100,7 @@ fn rolled(
         "SELECT quarter, {columns} FROM rollups WHERE facet = ?1 AND quarter >= ?2 AND quarter < ?3"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    for (id, facet) in facets.iter().filter(|(_, facet)| passes(filter, facet)) {
+    for (id, facet) in facets.iter().filter(|(_, facet)| filter.passes(facet)) {
         let fixed = groups.fixed(facet);
         let mut rows = statement.query(params![id, first, end])?;
         let mut all = Sums::default();
@@ -132,7 +132,7 @@ fn rows(
     if from >= to || from == i64::MIN && to < 0 {
         return Ok(());
     }
-    let (condition, mut values) = below(filter, 4);
+    let (condition, mut values) = filter.below(4);
     let as_of = filter.as_of.map_or(i64::MAX, |at| at.micros());
     let sql = format!(
         "SELECT {COLUMNS} FROM entries WHERE received_at >= ?1 AND received_at < ?2 AND {condition}
@@ -146,7 +146,7 @@ fn rows(
     while let Some(row) = rows.next()? {
         let entry = read(row)?;
         let facet = Facet::of(&entry);
-        if passes(filter, &facet) {
+        if filter.passes(&facet) {
             let fixed = groups.fixed(&facet);
             groups.at(&fixed, entry.received_at.micros()).add_entry(&entry);
         }
@@ -158,22 +158,25 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Entry> {
     Entry::read(row, 0)
 }
 
-/// The condition that a row or facet is of the account or below it; its values begin at `?next`.
-fn below(filter: &Filter, next: usize) -> (String, Vec<Value>) {
-    match &filter.account {
-        None => ("1".to_owned(), Vec::new()),
-        // `/` is followed by `0` in ASCII: this range is the account's own subtree.
-        Some(account) => (
-            format!(
-                "(account = ?{next} OR (account >= ?{next} || '/' AND account < ?{next} || '0'))"
+impl Filter {
+    /// The condition that a row or facet is of the account or below it; its values begin at `?next`.
+    pub(in crate::ledger) fn below(&self, next: usize) -> (String, Vec<Value>) {
+        match &self.account {
+            None => ("1".to_owned(), Vec::new()),
+            // `/` is followed by `0` in ASCII: this range is the account's own subtree.
+            Some(account) => (
+                format!(
+                    "(account = ?{next} OR (account >= ?{next} || '/' AND account < ?{next} || '0'))"
+                ),
+                vec![account.clone().into()],
             ),
-            vec![account.clone().into()],
-        ),
+        }
     }
-}
 
-fn passes(filter: &Filter, facet: &Facet) -> bool {
-    filter.only.iter().all(|(by, wanted)| wanted.iter().any(|one| one == by.of(facet)))
+    /// Whether rows of a facet are of the groups that are wanted.
+    pub(in crate::ledger) fn passes(&self, facet: &Facet) -> bool {
+        self.only.iter().all(|(by, wanted)| wanted.iter().any(|one| one == by.of(facet)))
+    }
 }
 
 /// Keeps the dearest groups over all times; the rest is `Other`, for each time.
