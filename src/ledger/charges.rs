@@ -135,7 +135,8 @@ impl Reader {
             all.append(&mut values);
             let sql = format!(
                 "SELECT {COLUMNS} FROM entries
-                 WHERE received_at >= ?1 AND received_at < ?2 AND at < ?3 AND {condition}"
+                 WHERE received_at >= ?1 AND received_at < ?2 AND at < ?3
+                 AND kind <> 'change' AND {condition}"
             );
             let mut statement = transaction.prepare(&sql)?;
             let mut rows = statement.query(params_from_iter(all))?;
