@@ -16,7 +16,7 @@ use crate::control::{Account, Plan, Tenancy};
 use crate::prompts::File;
 use crate::routing::{Health, Order, Route, Routes, Target};
 use crate::tenants::{Allowed, Holds};
-use crate::upstream::{BadEndpoint, Endpoint, Patience};
+use crate::upstream::{BadEndpoint, Endpoint, Patience, SigningKey};
 
 /// Why a checked configuration still cannot be run.
 #[derive(Debug, thiserror::Error)]
@@ -133,7 +133,17 @@ fn site(config: &config::Provider) -> Result<Site, BuildError> {
         Some(base) => {
             let keys = config.api_keys.iter().map(|key| key.expose());
             let bad = |error| BuildError::Endpoint { name: name.clone(), error };
-            Endpoint::at(base, adapter.auth(), keys, patience).map_err(bad)?
+            let endpoint = Endpoint::at(base, adapter.auth(), keys, patience).map_err(bad)?;
+            match (&config.signing, adapter.aws_service()) {
+                (Some(signing), Some(service)) => endpoint.signed_with(SigningKey::new(
+                    signing.access_key_id.expose(),
+                    signing.secret_access_key.expose(),
+                    signing.session_token.as_ref().map(|token| token.expose()),
+                    &signing.region,
+                    service,
+                )),
+                _ => endpoint,
+            }
         }
     };
     Ok(Site {

@@ -7,7 +7,7 @@ use tollgate_providers::unified::{Auth, Provider as Adapter};
 use super::{
     reader::{Field, Section, shorten},
     secret::Secret,
-    snapshot::{OnClientGone, Provider},
+    snapshot::{OnClientGone, Provider, Signing},
     values::split_port,
 };
 
@@ -38,6 +38,8 @@ fn provider(name: &str, field: &Field<'_>, table: Section<'_>) -> Provider {
     let adapter = kind.and_then(|field| adapter(&field));
     let base_url = base_url(field, &table, adapter);
     let api_keys = api_keys(field, &table, adapter);
+    let aws = adapter.is_some_and(|adapter| adapter.aws_service().is_some());
+    let signing = if aws { signing(&table, base_url.as_deref()) } else { None };
     let timeout =
         |key, default| table.get(key).and_then(|field| field.duration()).unwrap_or(default);
     let connect_timeout = timeout("connect_timeout", CONNECT_TIMEOUT);
@@ -54,6 +56,7 @@ fn provider(name: &str, field: &Field<'_>, table: Section<'_>) -> Provider {
         kind: adapter.map_or("", |adapter| adapter.name()),
         base_url,
         api_keys,
+        signing,
         models,
         connect_timeout,
         first_byte_timeout,
@@ -134,6 +137,45 @@ fn api_keys(provider: &Field<'_>, table: &Section<'_>, adapter: Option<Known>) -
         if items.is_empty() { field.error("the pool of keys is empty") } else { Some(items) }
     });
     one.into_iter().chain(pool.into_iter().flatten()).filter_map(|field| field.secret()).collect()
+}
+
+/// An AWS access key, which excludes a key of the provider's own.
+fn signing(table: &Section<'_>, base_url: Option<&str>) -> Option<Signing> {
+    let [id, secret, token] =
+        ["access_key_id", "secret_access_key", "session_token"].map(|key| table.get(key));
+    let region = table.get("region");
+    if id.is_none() && secret.is_none() && token.is_none() && region.is_none() {
+        return None;
+    }
+    for key in ["api_key", "api_keys"] {
+        if let Some(field) = table.get(key) {
+            field.error::<()>("a key and an AWS access key exclude each other");
+        }
+    }
+    let why = "requests are signed with access_key_id and secret_access_key";
+    let id = table.require("access_key_id", why)?.secret()?;
+    let secret = table.require("secret_access_key", why)?.secret()?;
+    let session_token = match token {
+        None => None,
+        Some(field) => Some(field.secret()?),
+    };
+    let region = match (region, base_url.and_then(region_of)) {
+        (Some(field), _) => field.text()?.to_owned(),
+        (None, Some(region)) => region.to_owned(),
+        (None, None) => {
+            table.require("region", "the address does not say it")?;
+            return None;
+        }
+    };
+    Some(Signing { access_key_id: id, secret_access_key: secret, session_token, region })
+}
+
+/// The region in `https://bedrock-runtime.us-east-1.amazonaws.com`.
+fn region_of(base_url: &str) -> Option<&str> {
+    let host = base_url.split("://").nth(1)?.split('/').next()?;
+    let mut labels = host.strip_suffix(".amazonaws.com")?.split('.');
+    labels.next()?;
+    labels.next().filter(|region| !region.is_empty() && labels.next().is_none())
 }
 
 /// What a provider says it serves. A list can be left out where others know what is

@@ -90,6 +90,9 @@ pub struct Provider {
     pub base_url: Option<String>,
     /// Its keys, taken in turn.
     pub api_keys: Vec<Secret>,
+    /// The AWS access key that signs requests, where the provider is one of AWS and has no key of the
+    /// kind above.
+    pub signing: Option<Signing>,
     /// What it serves; empty where the built-in catalogue is to be trusted.
     pub models: Vec<String>,
     /// To reach it, TLS included.
@@ -102,6 +105,19 @@ pub struct Provider {
     pub on_client_gone: OnClientGone,
     /// Tries after the first at this provider, before the next target's turn.
     pub max_retries: u32,
+}
+
+/// An AWS access key.
+#[derive(Clone, Debug)]
+pub struct Signing {
+    /// Its id.
+    pub access_key_id: Secret,
+    /// The key itself.
+    pub secret_access_key: Secret,
+    /// The token that a temporary key is valid with.
+    pub session_token: Option<Secret>,
+    /// Where its signatures are to be valid, such as `us-east-1`.
+    pub region: String,
 }
 
 /// What to do with a reply whose client left.

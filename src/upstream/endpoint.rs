@@ -10,6 +10,9 @@ use http_body_util::Full;
 use tollgate_providers::Encoded;
 use tollgate_providers::unified::Auth;
 
+use super::sigv4::{SigningKey, Unsigned};
+use crate::clock;
+
 /// A provider's address, credentials and patience.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -47,6 +50,8 @@ pub struct Host {
     /// One per key; taken in turn.
     credentials: Vec<(HeaderName, HeaderValue)>,
     next: AtomicUsize,
+    /// What requests are signed with, instead of showing a credential.
+    signing: Option<SigningKey>,
 }
 
 /// Why an address or key cannot be used.
@@ -85,8 +90,24 @@ impl Endpoint {
         let prefix = path.trim_end_matches('/').to_owned();
         let credentials = keys.map(|key| credential(auth, key)).collect::<Result<Vec<_>, _>>()?;
         let credentials = credentials.into_iter().flatten().collect();
-        let host = Host { scheme, authority, prefix, credentials, next: AtomicUsize::new(0) };
+        let host = Host {
+            scheme,
+            authority,
+            prefix,
+            credentials,
+            next: AtomicUsize::new(0),
+            signing: None,
+        };
         Ok(Endpoint { place: Place::Host(Box::new(host)), patience })
+    }
+
+    /// The same with every request signed.
+    #[must_use]
+    pub fn signed_with(mut self, key: SigningKey) -> Endpoint {
+        if let Place::Host(host) = &mut self.place {
+            host.signing = Some(key);
+        }
+        self
     }
 
     /// Where it is.
@@ -119,6 +140,7 @@ impl Host {
             .authority(self.authority.clone())
             .path_and_query(path)
             .build()?;
+        let signature = self.signing.as_ref().map(|key| self.signature(key, &encoded, uri.path()));
         let mut request = Request::new(Full::new(Bytes::from(encoded.body)));
         *request.method_mut() = Method::from_bytes(encoded.method.as_bytes())?;
         *request.uri_mut() = uri;
@@ -134,7 +156,28 @@ impl Host {
                 headers.insert(name.clone(), value.clone());
             }
         }
+        for (name, value) in signature.into_iter().flatten() {
+            let mut value = HeaderValue::from_str(&value)?;
+            value.set_sensitive(name != "x-amz-date");
+            headers.insert(HeaderName::from_static(name), value);
+        }
         Ok(request)
+    }
+
+    fn signature(
+        &self,
+        key: &SigningKey,
+        encoded: &Encoded,
+        path: &str,
+    ) -> Vec<(&'static str, String)> {
+        key.sign(&Unsigned {
+            method: encoded.method,
+            path,
+            query: encoded.path.split_once('?').map_or("", |(_, query)| query),
+            headers: &[("content-type", "application/json"), ("host", self.authority.as_str())],
+            body: &encoded.body,
+            at: clock::now(),
+        })
     }
 }
 

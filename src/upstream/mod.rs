@@ -5,6 +5,7 @@ mod body;
 mod demo;
 mod endpoint;
 mod local;
+mod sigv4;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub use body::{Body, Broken};
 pub use demo::Demo;
 pub use endpoint::{BadEndpoint, Endpoint, Patience, Place};
 pub use local::{LocalError, request as request_local};
+pub use sigv4::SigningKey;
 
 use crate::ledger::OpenHold;
 

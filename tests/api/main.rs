@@ -30,5 +30,6 @@ mod repeats;
 mod reports;
 mod responses;
 mod runs;
+mod signing;
 mod streams;
 mod tokenizers;

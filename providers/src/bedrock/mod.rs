@@ -1,5 +1,5 @@
-//! Amazon Bedrock's Converse and ConverseStream. The credential is a Bedrock API key; requests are not
-//! signed here. The address is the operator's: `https://bedrock-runtime.{region}.amazonaws.com`.
+//! Amazon Bedrock's Converse and ConverseStream. The credential is a Bedrock API key, or whoever sends
+//! signs with an AWS access key. The address is the operator's: `https://bedrock-runtime.{region}.amazonaws.com`.
 
 mod encode;
 mod eventstream;
@@ -37,6 +37,10 @@ impl Provider for Bedrock {
 
     fn auth(&self) -> Auth {
         Auth::Bearer
+    }
+
+    fn aws_service(&self) -> Option<&'static str> {
+        Some("bedrock")
     }
 
     fn can(&self, what: Capability) -> bool {

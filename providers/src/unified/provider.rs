@@ -77,6 +77,11 @@ pub trait Provider: Send + Sync {
     /// How it takes its credential.
     fn auth(&self) -> Auth;
 
+    /// The name of its service at AWS, where requests may be signed with an AWS access key instead.
+    fn aws_service(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Whether it can be asked that at all.
     fn can(&self, what: Capability) -> bool;
 

@@ -12,3 +12,4 @@ mod recordings;
 mod rewritten;
 mod splice;
 mod support;
+mod tables;

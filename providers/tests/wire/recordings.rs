@@ -64,7 +64,7 @@ fn chats(check: impl Fn(&'static dyn Provider, Dialect, &Line)) {
 }
 
 /// What the raw JSON says was used, read without any of the code under test.
-fn written(dialect: Dialect, usages: &[Value]) -> Usage {
+pub(super) fn written(dialect: Dialect, usages: &[Value]) -> Usage {
     let last = |path: &[&str]| {
         usages
             .iter()
@@ -153,7 +153,7 @@ fn written(dialect: Dialect, usages: &[Value]) -> Usage {
 }
 
 /// Every usage object in a body, whole or streamed, read by looking for the word.
-fn usages(line: &Line) -> Vec<Value> {
+pub(super) fn usages(line: &Line) -> Vec<Value> {
     let from = |v: &Value| {
         [
             v.get("usage"),
