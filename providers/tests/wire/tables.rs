@@ -14,7 +14,7 @@ use super::recordings::{CLIENTS, good, usages, written};
 use super::support::{read_stream, rewrite};
 
 const OPTIONS: EncodeOptions<'static> =
-    EncodeOptions { id: "id", model: "model", created: 1, include_usage: true, echo: None };
+    EncodeOptions { id: "id", model: "model", created: 1, include_usage: true, echo: "" };
 
 fn is_what_the_file_says(name: &str, table: &str) {
     let path = format!("{}/../docs/{name}", env!("CARGO_MANIFEST_DIR"));
