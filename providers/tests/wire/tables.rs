@@ -170,16 +170,18 @@ fn cell(
 }
 
 #[test]
-fn every_client_dialect_reaches_every_provider() {
+fn openai_chat_and_anthropic_messages_reach_every_provider() {
     let replies = replies();
     let mut out = String::from(
-        "# Every client dialect to every provider\n\
-         Made by the test `every_client_dialect_reaches_every_provider` of the crate `tollgate-providers`. \
+        "# OpenAI chat and Anthropic messages to every provider\n\
+         Made by the test `openai_chat_and_anthropic_messages_reach_every_provider` of the crate `tollgate-providers`. \
          For each cell a request was read in the client's dialect and written for the provider, and a \
          recorded reply of the provider's wire (Anthropic's streamed tool call: as documented, for none was \
          recorded) was written for the client and read back: the same text, \
          the same tool calls. *As it came*: the wires are the same, so the very bytes are passed on but for \
-         the model's name and the cap.\n",
+         the model's name and the cap. \
+         The client dialects `openai_responses` and `gemini_generate_content` have tests of their own and are \
+         not in these tables.\n",
     );
     for client in CLIENTS {
         let _ = write!(
