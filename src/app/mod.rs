@@ -18,7 +18,7 @@ pub use build::price_list;
 pub use pepper::PepperError;
 pub use preview::{Preview, runtime};
 
-use crate::call::{Counting, Drains, Queues, Services, Sizes, Worker};
+use crate::call::{Counting, Drains, Flights, Queues, Services, Sizes, Worker};
 use crate::config::{self, Snapshot};
 use crate::control::{Control, ControlError, PromptError, Publisher};
 use crate::http::{Admin, AdminKey, Front};
@@ -139,6 +139,7 @@ impl Gateway {
             prompts,
             sizes,
             queues: Queues::default(),
+            repeats: Flights::default(),
             drains: Drains::new(),
             stop,
         });

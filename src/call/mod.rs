@@ -11,6 +11,7 @@ pub mod quote;
 mod relay;
 mod repeat;
 mod services;
+mod shared;
 mod sizes;
 mod whole;
 
@@ -26,6 +27,7 @@ pub use queue::Queues;
 pub use relay::Relay;
 pub use repeat::well_formed_key;
 pub use services::{Drains, OnClientGone, Runtime, Services, Site, Worker};
+pub use shared::{FellBehind, Flights, Reader, Streamed};
 pub use sizes::Sizes;
 
 use crate::ledger::{CallId, KeyName, Settled};
@@ -68,6 +70,8 @@ pub enum Served {
     Made(Answered),
     /// The call was made before, with this idempotency key; its answer is kept.
     Repeated(KeyName),
+    /// The call was made before, with the same idempotency key; its answer is coming in.
+    Joined(Reader),
 }
 
 /// An answer for the client.
@@ -103,7 +107,7 @@ pub enum Reply {
         settled: Settled,
     },
     /// Frames to come, settled when they end.
-    Stream(Box<Relay>),
+    Stream(Streamed),
 }
 
 /// Serves one call: route, count, hold, send, relay, settle.
@@ -139,8 +143,13 @@ async fn made(
     let ledger = &services.ledger;
 
     let keyed = repeat::keyed(caller, inbound, operation);
-    if let Some(repeated) = repeat::check(ledger, keyed.as_ref())? {
-        return Ok(Served::Repeated(repeated));
+    let mut first = None;
+    if let Some(keyed) = &keyed {
+        match repeat::turn(services, keyed, inbound).await? {
+            repeat::Turn::First(this) => first = Some(this),
+            repeat::Turn::Answered(name) => return Ok(Served::Repeated(name)),
+            repeat::Turn::Joined(reader) => return Ok(Served::Joined(reader)),
+        }
     }
 
     let route = route(&runtime, caller, operation)?;
@@ -150,7 +159,7 @@ async fn made(
     let ask = admit::Ask { caller, inbound, operation, plan: &plan, keyed: keyed.as_ref() };
     let admit = || admit::admit(ledger, &ask, cap, likely);
     let admit::Admitted { hold, cap, step } = services.queues.admit(admit).await?;
-    let key = repeat::in_use(ledger, keyed.as_ref());
+    let booked = keyed.as_ref().zip(first).map(|(k, first)| repeat::Booked::new(ledger, k, first));
 
     let (hold, accepted) = attempts::walk(worker, &runtime, &ask, cap, hold).await?;
     let attempts::Accepted { answer, site, candidate, attempts, dropped } = accepted;
@@ -169,9 +178,13 @@ async fn made(
     let told = Told::new(&ask, candidate, runtime.counting.clone());
     let reply = if operation.stream() {
         let flow = relay::Flow::new(site.clone(), target, answer.body, hold, told, step);
-        Reply::Stream(Box::new(Relay::new(worker.clone(), caller, flow, key)))
+        let relay = Relay::new(worker.clone(), caller, flow);
+        Reply::Stream(match booked {
+            Some(booked) => Streamed::Shared(booked.share(inbound.id, from.clone(), relay)),
+            None => Streamed::Own(Box::new(relay)),
+        })
     } else {
-        whole::receive(worker, site, target, answer.body, hold, told, key).await?
+        whole::receive(worker, site, target, answer.body, hold, told, booked).await?
     };
     Ok(Served::Made(Answered { from, reply }))
 }

@@ -1,16 +1,19 @@
 //! A call that is sent again with its idempotency key: answered from what was kept, never charged twice.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{CallError, Inbound, Operation};
-use crate::ledger::{KeyInUse, KeyName, Keyed, Ledger, Used};
+use super::shared::{Boarding, Joined, Lead, Reader, Shared};
+use super::{CallError, Inbound, Operation, Origin, Relay, Services};
+use crate::clock;
+use crate::ledger::{CallId, KeyInUse, KeyName, Keyed, Ledger, Used};
 use crate::tenants::Caller;
 
-/// The largest stream that is kept for a repeat. A larger one frees its key when it ends.
-const LARGEST: usize = 4 * 1024 * 1024;
+/// The longest that a repeat waits for the first call's reply to begin.
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// The client's key with a digest of what it asks for.
 pub(super) fn keyed(
@@ -19,24 +22,58 @@ pub(super) fn keyed(
     operation: &Operation<'_>,
 ) -> Option<Keyed> {
     let key = inbound.key.clone()?;
-    let (account, endpoint) = (caller.account.clone(), operation.endpoint());
+    let (account, endpoint) = (caller.account.clone(), operation.endpoint().into());
     let name = KeyName { account, endpoint, key };
-    Some(Keyed { name, digest: digest(operation.body()) })
+    // An answer is one of a dialect: the same body may mean something in two.
+    let dialect = inbound.prompt.as_ref().map_or(operation.dialect(), |p| p.dialect);
+    Some(Keyed { name, digest: digest(dialect.name(), operation.body()) })
 }
 
-/// Lets a first call pass; says which kept answer a repeat gets.
-pub(super) fn check(ledger: &Ledger, keyed: Option<&Keyed>) -> Result<Option<KeyName>, CallError> {
-    let Some(keyed) = keyed else { return Ok(None) };
-    match ledger.used(keyed) {
-        None => Ok(None),
-        Some(Used::Answered(_)) => Ok(Some(keyed.name.clone())),
-        Some(used) => Err(CallError::KeyUsed(used)),
+/// How a call with a key is answered.
+pub(super) enum Turn {
+    /// It is made: no such call has an answer or is in flight.
+    First(First),
+    /// Its answer is kept.
+    Answered(KeyName),
+    /// It is being answered.
+    Joined(Reader),
+}
+
+/// The first call with its key, or the first after one that failed. Repeats wait for it.
+pub(super) struct First(Lead<Keyed>);
+
+/// Lets a first call pass, and gives a repeat the answer of the first. Where the first has none, the
+/// repeat takes its place.
+pub(super) async fn turn(
+    services: &Services,
+    keyed: &Keyed,
+    inbound: &Inbound,
+) -> Result<Turn, CallError> {
+    loop {
+        let first = match services.repeats.board(keyed.clone(), inbound.id) {
+            Boarding::Lead(lead) => {
+                return match services.ledger.used(keyed) {
+                    None => Ok(Turn::First(First(lead))),
+                    Some(Used::Answered(_)) => Ok(Turn::Answered(keyed.name.clone())),
+                    Some(used) => Err(CallError::KeyUsed(used)),
+                };
+            }
+            Boarding::Follow(first) => first,
+        };
+        let in_flight = CallError::KeyUsed(Used::InFlight(first.id));
+        let patience = inbound.deadline.map_or(LONGEST, |at| clock::until(at).min(LONGEST));
+        match tokio::time::timeout(patience, first.joined()).await {
+            Ok(Joined::Reply(reader)) => return Ok(Turn::Joined(reader)),
+            Ok(Joined::Over) => {}
+            Ok(Joined::TooLate) | Err(_) => return Err(in_flight),
+        }
     }
 }
 
 /// A digest of the request that doesn't depend on white space or the order of its members.
-fn digest(body: &[u8]) -> [u8; 32] {
+fn digest(dialect: &str, body: &[u8]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
+    canonical(&Value::String(dialect.to_owned()), &mut hasher);
     match serde_json::from_slice::<Value>(body) {
         Ok(value) => canonical(&value, &mut hasher),
         // What was decoded is JSON; were it not, the bytes themselves would be told apart.
@@ -79,41 +116,30 @@ fn canonical(value: &Value, to: &mut blake3::Hasher) {
     }
 }
 
-/// A streamed answer as it is kept on its way to the client.
-pub(super) struct Keeping {
+/// A call's key from its admission on: kept answers and repeats that join go by it.
+pub(super) struct Booked {
+    // Freed before the next call with the key may lead.
     key: KeyInUse,
-    frames: Vec<u8>,
-    whole: bool,
+    first: First,
 }
 
-impl Keeping {
-    pub(super) fn new(key: KeyInUse) -> Keeping {
-        Keeping { key, frames: Vec::new(), whole: false }
+impl Booked {
+    /// Takes charge of the key of an admitted call.
+    pub(super) fn new(ledger: &Ledger, keyed: &Keyed, first: First) -> Booked {
+        Booked { key: KeyInUse::new(ledger.clone(), keyed.name.clone()), first }
     }
 
-    /// Keeps what leaves.
-    pub(super) fn frame(&mut self, bytes: &[u8]) {
-        if self.frames.len() <= LARGEST {
-            self.frames.extend_from_slice(bytes);
-        }
+    /// The whole answer.
+    pub(super) fn answered(self, body: Bytes) {
+        self.key.answered("application/json", body);
     }
 
-    /// The reply came to its end.
-    pub(super) fn completed(&mut self) {
-        self.whole = true;
+    /// An answer that is still to come, for the client and all who join.
+    pub(super) fn share(self, id: CallId, from: Origin, relay: Relay) -> Reader {
+        let Booked { key, first: First(lead) } = self;
+        let keep = move |reply| key.answered("text/event-stream", reply);
+        Shared::start((id, from), relay, lead, Box::new(keep))
     }
-
-    /// The last frame has left: the answer is kept, if it is one that can be given again.
-    pub(super) fn end(self) {
-        if self.whole && self.frames.len() <= LARGEST {
-            self.key.answered("text/event-stream", Bytes::from(self.frames));
-        }
-    }
-}
-
-/// Takes charge of the key of an admitted call.
-pub(super) fn in_use(ledger: &Ledger, keyed: Option<&Keyed>) -> Option<KeyInUse> {
-    keyed.map(|keyed| KeyInUse::new(ledger.clone(), keyed.name.clone()))
 }
 
 /// The key as the client sent it, if it can be one.
@@ -128,8 +154,8 @@ mod tests {
 
     #[test]
     fn the_digest_is_of_the_meaning_not_of_the_spelling() {
-        let one = digest(br#"{"a":1,"b":[true,"x"]}"#);
-        assert_eq!(one, digest(br#" { "b" : [ true, "x" ], "a" : 1 } "#));
+        let one = digest("chat", br#"{"a":1,"b":[true,"x"]}"#);
+        assert_eq!(one, digest("chat", br#" { "b" : [ true, "x" ], "a" : 1 } "#));
         for other in [
             r#"{"a":1,"b":[true,"y"]}"#,
             r#"{"a":2,"b":[true,"x"]}"#,
@@ -138,7 +164,7 @@ mod tests {
             r#"{"a":1,"b":[true,"x"],"c":null}"#,
             r#"{"a":1,"b":[[true],"x"]}"#,
         ] {
-            assert_ne!(one, digest(other.as_bytes()), "{other}");
+            assert_ne!(one, digest("chat", other.as_bytes()), "{other}");
         }
     }
 

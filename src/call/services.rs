@@ -12,8 +12,9 @@ use tollgate_providers::{Bounds, Provider};
 
 use super::counting::Counting;
 use super::queue::Queues;
+use super::shared::Flights;
 use super::sizes::Sizes;
-use crate::ledger::Ledger;
+use crate::ledger::{Keyed, Ledger};
 use crate::prompts::Shelf;
 use crate::routing::Routes;
 use crate::tenants::Directory;
@@ -33,6 +34,8 @@ pub struct Services {
     pub sizes: Sizes,
     /// Calls that wait their turn at soft limits.
     pub queues: Queues,
+    /// Calls in flight that a repeat with the same idempotency key joins.
+    pub repeats: Flights<Keyed>,
     /// Replies that are read to their end for nobody.
     pub drains: Drains,
     /// Cancelled when streams must end now, at the end of a shutdown's patience.

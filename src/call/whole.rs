@@ -7,9 +7,10 @@ use tollgate_accounting::{Class, Usage};
 use tollgate_providers::unified::Block;
 use tollgate_providers::{ErrorKind, ProviderError, UsageReport};
 
+use super::repeat::Booked;
 use super::services::{OnClientGone, Site};
 use super::{CallError, Reply, Sizes, Told, Worker};
-use crate::ledger::{KeyInUse, OpenHold, Outcome};
+use crate::ledger::{OpenHold, Outcome};
 use crate::routing::Target;
 use crate::upstream::{Body, Broken};
 
@@ -26,15 +27,15 @@ pub(super) async fn receive(
     body: Body,
     hold: OpenHold,
     told: Told,
-    key: Option<KeyInUse>,
+    booked: Option<Booked>,
 ) -> Result<Reply, CallError> {
     let (site, target) = (site.clone(), target.clone());
     let gone = site.on_client_gone;
     let services = worker.services.clone();
     let work = async move {
         let reply = finish(&services.sizes, &site, &target, body, hold, &told).await;
-        if let (Ok(Reply::Whole { body, .. }), Some(key)) = (&reply, key) {
-            key.answered("application/json", body.clone());
+        if let (Ok(Reply::Whole { body, .. }), Some(booked)) = (&reply, booked) {
+            booked.answered(body.clone());
         }
         reply
     };

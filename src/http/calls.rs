@@ -99,6 +99,7 @@ impl Read {
                 Ok(sse::watched(front, &self.caller, self.inbound.id, answered, watch))
             }
             Served::Repeated(name) => sse::repeat(front, name).await,
+            Served::Joined(reader) => Ok(sse::joined(reader)),
         }
     }
 }

@@ -1,19 +1,19 @@
 //! An answered call to a response: headers that say what was done, and a body, whole or streamed.
 
-use std::convert::Infallible;
-
 use axum::body::Body;
 use axum::response::Response;
-use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tollgate_accounting::{Metric, Standing};
 
 use super::{Failed, Front, reading, stamp};
-use crate::call::{Answered, Origin, Reply};
+use crate::call::{Answered, Origin, Reader, Reply, Streamed};
 use crate::clock;
-use crate::ledger::{CallId, KeptReply, KeyName, Reader};
+use crate::ledger::{self, CallId, KeptReply, KeyName};
 use crate::tenants::Caller;
+
+/// Says that a call was made before.
+const REPEATED: HeaderName = HeaderName::from_static("x-tollgate-repeated");
 
 /// Sees an answer on its way to the client: whole, or the pieces of a stream, whole frames each.
 pub(super) type Watch = Box<dyn FnMut(&[u8]) + Send>;
@@ -39,16 +39,7 @@ pub(super) fn watched(
             }
             (Body::from(body), "application/json", Some(settled.charged.to_string()))
         }
-        Reply::Stream(relay) => {
-            let frames = stream::unfold((relay, watch), |(mut relay, mut watch)| async move {
-                let bytes = relay.next().await?;
-                if let Some(watch) = &mut watch {
-                    watch(&bytes);
-                }
-                Some((Ok::<Bytes, Infallible>(bytes), (relay, watch)))
-            });
-            (Body::from_stream(frames), "text/event-stream", None)
-        }
+        Reply::Stream(streamed) => (frames(streamed, watch), "text/event-stream", None),
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
@@ -62,6 +53,29 @@ pub(super) fn watched(
     response
 }
 
+/// The body of a stream; an error breaks it off where a client can tell.
+fn frames(streamed: Streamed, watch: Option<Watch>) -> Body {
+    Body::from_stream(stream::unfold((streamed, watch), |(mut streamed, mut watch)| async move {
+        let bytes = streamed.next().await?;
+        if let (Some(watch), Ok(bytes)) = (&mut watch, &bytes) {
+            watch(bytes);
+        }
+        Some((bytes, (streamed, watch)))
+    }))
+}
+
+/// The answer of a call that was first made with the same idempotency key, while it comes in.
+pub(super) fn joined(reader: Reader) -> Response {
+    let (id, from) = (reader.id(), reader.from().clone());
+    let mut response = Response::new(frames(Streamed::Shared(reader), None));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    stamp(headers, Some(id));
+    origin(headers, &from);
+    put(headers, REPEATED, "true");
+    response
+}
+
 /// The answer that a call got when it was first made with its idempotency key.
 pub(super) async fn repeat(front: &Front, name: KeyName) -> Result<Response, Failed> {
     let kept = kept(front, name).await?;
@@ -69,14 +83,14 @@ pub(super) async fn repeat(front: &Front, name: KeyName) -> Result<Response, Fai
     let headers = response.headers_mut();
     put(headers, header::CONTENT_TYPE, &kept.content_type);
     stamp(headers, Some(kept.id));
-    put(headers, HeaderName::from_static("x-tollgate-repeated"), "true");
+    put(headers, REPEATED, "true");
     Ok(response)
 }
 
 /// What is kept under an idempotency key that was answered.
 pub(super) async fn kept(front: &Front, name: KeyName) -> Result<KeptReply, Failed> {
     let ledger = front.worker.services.ledger.clone();
-    let read = move |reader: &Reader| {
+    let read = move |reader: &ledger::Reader| {
         // An answer given a moment ago may still be on its way to the file.
         let kept = reader.kept_reply(&name)?;
         if kept.is_none() && ledger.flush().is_ok() {

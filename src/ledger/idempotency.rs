@@ -20,7 +20,7 @@ use crate::clock;
 const KEPT_MICROS: i64 = 24 * 3600 * 1_000_000;
 
 /// A client's key for one call: whose, for what, and a digest of what it asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Keyed {
     /// Whose key it is, and for which operation.
     pub name: KeyName,
@@ -34,7 +34,7 @@ pub struct KeyName {
     /// The account.
     pub account: Arc<str>,
     /// The operation.
-    pub endpoint: &'static str,
+    pub endpoint: Arc<str>,
     /// As the client sent it.
     pub key: Arc<str>,
 }
@@ -104,12 +104,8 @@ impl Keys {
         let mut rows = statement.query([])?;
         let mut keys = HashMap::new();
         while let Some(row) = rows.next()? {
-            let endpoint: String = row.get(1)?;
-            // An operation of a newer build is none of ours.
-            let Some(endpoint) = ENDPOINTS.into_iter().find(|known| *known == endpoint) else {
-                continue;
-            };
             let account = row.get::<_, String>(0)?.into();
+            let endpoint = row.get::<_, String>(1)?.into();
             let key = row.get::<_, String>(2)?.into();
             let lost: bool = row.get(6)?;
             let known = Known {
@@ -123,9 +119,6 @@ impl Keys {
         Ok(Keys(keys))
     }
 }
-
-/// The operations that keys are for.
-const ENDPOINTS: [&str; 2] = ["chat.completions", "embeddings"];
 
 /// Binds a key to its call, in the transaction of its hold.
 pub(super) fn insert(

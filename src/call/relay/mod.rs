@@ -13,16 +13,16 @@ use bytes::Bytes;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::Worker;
-use super::repeat::Keeping;
 use super::services::OnClientGone;
-use crate::ledger::KeyInUse;
 use crate::tenants::Caller;
 pub(super) use flow::Flow;
 use flow::Turn;
 
 /// Silence after which the client is sent a comment, so that nothing between takes the connection for
 /// dead. Never an `id:` line: openai-python makes an empty event of what follows one.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// The comment.
+pub(super) const QUIET: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
 /// A streamed reply on its way to the client.
 pub struct Relay {
@@ -32,40 +32,46 @@ pub struct Relay {
     ready: VecDeque<Bytes>,
     worker: Worker,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// Where the client may ask for the same again.
-    keeping: Option<Keeping>,
+    /// Whether the reply came to its own end.
+    completed: bool,
+}
+
+/// What comes next of a reply.
+pub(super) enum Step {
+    /// Bytes for the client.
+    Frame(Bytes),
+    /// Nothing came for a while.
+    Quiet,
+    /// It is over, and settled.
+    End,
 }
 
 impl Relay {
-    pub(super) fn new(worker: Worker, caller: &Caller, flow: Flow, key: Option<KeyInUse>) -> Relay {
-        let keeping = key.map(Keeping::new);
+    pub(super) fn new(worker: Worker, caller: &Caller, flow: Flow) -> Relay {
         // A run's token is cancelled with the gateway's.
         let stop = caller.run.as_ref().map_or(&worker.services.stop, |run| &run.stop);
         let stop = Box::pin(stop.clone().cancelled_owned());
-        Relay { flow: Some(flow), ready: VecDeque::new(), worker, stop, keeping }
+        Relay { flow: Some(flow), ready: VecDeque::new(), worker, stop, completed: false }
     }
 
-    /// The next bytes for the client; nothing at the end. Dropping the relay before that settles the
-    /// call at what was passed on.
-    pub async fn next(&mut self) -> Option<Bytes> {
+    /// Whether the reply came to its own end, and can be given again.
+    pub(super) fn completed(&self) -> bool {
+        self.completed
+    }
+
+    /// The next bytes for the client. Nothing is lost if the future is dropped; dropping the relay
+    /// before the end settles the call at what was passed on.
+    pub(super) async fn step(&mut self) -> Step {
         loop {
             if let Some(bytes) = self.ready.pop_front() {
-                if let Some(keeping) = &mut self.keeping {
-                    keeping.frame(&bytes);
-                }
-                return Some(bytes);
+                return Step::Frame(bytes);
             }
-            let Some(flow) = self.flow.as_mut() else {
-                if let Some(keeping) = self.keeping.take() {
-                    keeping.end();
-                }
-                return None;
-            };
+            let Some(flow) = self.flow.as_mut() else { return Step::End };
             let turn = tokio::select! {
                 biased;
                 piece = flow.wait(KEEP_ALIVE) => match piece {
                     Some(piece) => flow.take(piece, &mut self.ready),
-                    None => return Some(Bytes::from_static(b": keep-alive\n\n")),
+                    None => return Step::Quiet,
                 },
                 () = &mut self.stop => flow.stopped(self.worker.services.stop.is_cancelled()),
             };
@@ -81,9 +87,7 @@ impl Relay {
         match turn {
             Turn::On => {}
             Turn::Over => {
-                if let Some(keeping) = &mut self.keeping {
-                    keeping.completed();
-                }
+                self.completed = true;
                 flow.end(&self.worker.services.sizes, &mut self.ready);
             }
             Turn::Failed(outcome, error) => flow.fail(outcome, &error, &mut self.ready),

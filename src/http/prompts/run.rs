@@ -112,7 +112,9 @@ impl Run<'_> {
                 Served::Made(Answered { from, reply: Reply::Whole { body, settled } }) => {
                     (read.inbound.id, body, Some(from), settled)
                 }
-                Served::Made(_) => return Err(Failed::internal(&"a whole reply came as a stream")),
+                Served::Made(_) | Served::Joined(_) => {
+                    return Err(Failed::internal(&"a whole reply came as a stream"));
+                }
                 Served::Repeated(name) => {
                     let kept = sse::kept(front, name).await?;
                     (kept.id, kept.body, None, Settled::NOTHING)
