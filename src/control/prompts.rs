@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::{ADMIN, change};
 use crate::clock;
-use crate::ledger::{Ledger, PromptLabelRow, PromptRow, Reader, Refused, StoreError};
+use crate::ledger::{Change, Ledger, PromptLabelRow, PromptRow, Reader, Refused, StoreError};
 use crate::prompts::{File, Label, Library, Problem, Shelf, Stored, Template, is_label, is_name};
 
 /// Why a change of prompts was refused. Nothing was changed.
@@ -64,8 +65,9 @@ impl Publisher {
         for File { name, text, .. } in files {
             next.insert(name.clone(), number(&mut versions, &mut new, name, text));
         }
-        if !new.is_empty() {
-            self.ledger.put_prompts(new, Vec::new(), clock::now())?;
+        for row in new {
+            let change = told(published(&row));
+            self.ledger.put_prompts(change, vec![row], Vec::new())?;
         }
         self.replace(&next)?;
         *current = next;
@@ -84,8 +86,12 @@ impl Publisher {
         let mut new = Vec::new();
         let number = number(&mut versions, &mut new, name, text);
         let label = label.map(|label| label_row(name, label, number)).transpose()?;
-        self.ledger.put_prompts(new, label.into_iter().collect(), clock::now())?;
-        self.replace(&current)?;
+        let words: Vec<String> = new.iter().map(published).chain(label.iter().map(moved)).collect();
+        if !words.is_empty() {
+            let change = told(words.join("; "));
+            self.ledger.put_prompts(change, new, label.into_iter().collect())?;
+            self.replace(&current)?;
+        }
         Ok(number)
     }
 
@@ -95,7 +101,7 @@ impl Publisher {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let asked = format!("{name}@{number}");
         self.shelf.library().find(&asked).map_err(|none| PromptError::Unknown(none.asked))?;
-        self.ledger.put_prompts(Vec::new(), vec![row], clock::now())?;
+        self.ledger.put_prompts(told(moved(&row)), Vec::new(), vec![row])?;
         self.replace(&current)
     }
 
@@ -104,6 +110,21 @@ impl Publisher {
         self.shelf.replace(library(versions, labels, current.clone()));
         Ok(())
     }
+}
+
+/// A decision about prompts, which are the gateway's: of no account.
+fn told(words: String) -> Change {
+    change("", ADMIN, "prompt", words)
+}
+
+/// The digest is told too, so that the chain vouches for the text.
+fn published(row: &PromptRow) -> String {
+    let digest: String = row.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("prompt {}@{} was published: blake3 {digest}", row.name, row.number)
+}
+
+fn moved(row: &PromptLabelRow) -> String {
+    format!("prompt {}@{} stands for version {} now", row.name, row.label, row.number)
 }
 
 /// The library that rows make. A text that this build cannot read any more is left out, and said so.

@@ -5,14 +5,14 @@ use tollgate_accounting::{Money, Timestamp, Usage};
 use super::entry::{CallId, Entry, Kind, Outcome};
 
 /// Something that was decided about an account while the gateway ran: a credential, a limit, a plan, a
-/// raise, a run. It is a row of the ledger without amounts, so that the chain tells of it.
+/// raise, a run, a prompt. It is a row of the ledger without amounts, so that the chain tells of it.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// The account.
+    /// The account; empty where it is about the whole gateway.
     pub account: String,
     /// Who decided: `admin`, or the id of a credential.
     pub by: String,
-    /// What about: `key`, `limit`, `plan`, `raise`, `request`, `run`.
+    /// What about: `key`, `limit`, `plan`, `raise`, `request`, `run`, `prompt`.
     pub what: &'static str,
     /// What was decided, for people.
     pub words: String,

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use tollgate_accounting::Timestamp;
 
 use super::report::Reader;
-use super::{Ledger, Refused, StoreError};
+use super::{Change, Ledger, Refused, StoreError};
 
 /// One version of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,15 +34,16 @@ pub struct PromptLabelRow {
 }
 
 impl Ledger {
-    /// Keeps new versions and moves labels: all of it in one transaction. A version that is kept
-    /// already stays as it is.
+    /// Keeps new versions and moves labels, with the row that tells of it: all in one transaction. A
+    /// version that is kept already stays as it is.
     pub fn put_prompts(
         &self,
+        change: Change,
         versions: Vec<PromptRow>,
         labels: Vec<PromptLabelRow>,
-        at: Timestamp,
     ) -> Result<(), Refused> {
-        self.write(None, move |transaction| {
+        let at = change.at;
+        self.write(Some(change), move |transaction| {
             for PromptRow { name, number, digest, source, published_at } in &versions {
                 transaction.execute(
                     "INSERT OR IGNORE INTO prompts (name, number, digest, source, published_at)

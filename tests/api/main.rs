@@ -25,6 +25,7 @@ mod odd_usage;
 mod plans;
 mod prices;
 mod prompts;
+mod prompts_typed;
 mod quote;
 mod repeats;
 mod reports;

@@ -7,31 +7,32 @@ use crate::harness::stage::{CHAT, RICH, configuration, row_of};
 use crate::harness::upstream::Upstream;
 use crate::harness::upstream::script::Reply;
 
-const SUMMARIZE: &str = "+++\nmodel = \"gpt-4o-mini\"\ndescription = \"Sums up\"\n[parameters]\n\
+pub(super) const SUMMARIZE: &str = "+++\nmodel = \"gpt-4o-mini\"\ndescription = \"Sums up\"\n[parameters]\n\
     max_output_tokens = 64\n[inputs.text]\ntype = \"string\"\n[inputs.tone]\ntype = \"string\"\n\
     enum = [\"plain\", \"kind\"]\ndefault = \"plain\"\n+++\n--- system\nBe {{ tone }}.\n--- user\n{{ text }}\n";
 
-const EXTRACT: &str = "+++\nmodel = \"gpt-4o-mini\"\n[inputs.text]\ntype = \"string\"\n[output]\n\
+pub(super) const EXTRACT: &str = "+++\nmodel = \"gpt-4o-mini\"\n[inputs.text]\ntype = \"string\"\n[output]\n\
     type = \"object\"\nrequired = [\"n\"]\n[output.properties.n]\ntype = \"integer\"\n+++\n{{ text }}\n";
 
-struct Set {
-    upstream: Upstream,
-    gateway: Gateway,
+pub(super) struct Set {
+    pub(super) upstream: Upstream,
+    pub(super) gateway: Gateway,
 }
 
 impl Set {
     /// A gateway with these templates.
-    async fn new(templates: &[(&str, &str)], accounts: &str) -> Set {
+    pub(super) async fn new(templates: &[(&str, &str)], accounts: &str) -> Set {
         let upstream = Upstream::start().await;
         let tables = format!("[prompts]\ndir = \"prompts\"\n\n{accounts}");
         let mut gateway = Gateway::stopped(&configuration(&upstream, "", &tables));
+        gateway.fix_port();
         templates.iter().for_each(|(name, text)| write(&gateway, name, text));
         gateway.up();
         Set { upstream, gateway }
     }
 
     /// What the provider answers next.
-    fn say(&self, content: &str) {
+    pub(super) fn say(&self, content: &str) {
         let message = json!({ "role": "assistant", "content": content });
         let reply = json!({
             "id": "c", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini",
@@ -41,7 +42,7 @@ impl Set {
         self.upstream.push("gpt-4o-mini", Reply::whole(200, &reply.to_string()));
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(super) fn write(&self, name: &str, text: &str) {
         write(&self.gateway, name, text);
     }
 }

@@ -72,6 +72,14 @@ impl Gateway {
         .unwrap();
     }
 
+    /// Gives the data plane a fixed port, so that the command line finds it by the configuration.
+    pub(crate) fn fix_port(&self) {
+        let file = std::fs::read_to_string(self.config()).unwrap();
+        let fixed = format!("listen = \"127.0.0.1:{}\"", free_port());
+        std::fs::write(self.config(), file.replacen("listen = \"127.0.0.1:0\"", &fixed, 1))
+            .unwrap();
+    }
+
     /// Adds a line to the `[storage]` table.
     pub(crate) fn set_storage(&self, line: &str) {
         let file = std::fs::read_to_string(self.config()).unwrap();
@@ -175,10 +183,15 @@ impl Gateway {
 
     /// Runs a verb that must succeed and print JSON.
     pub(crate) fn run_json(&self, verb: &[&str]) -> Value {
+        self.run_json_of(verb, 0)
+    }
+
+    /// Runs a verb that must end with that exit code and print JSON.
+    pub(crate) fn run_json_of(&self, verb: &[&str], code: i32) -> Value {
         let output = self.run(verb);
         let (out, err) =
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{verb:?}: {out}{err}");
+        assert_eq!(output.status.code(), Some(code), "{verb:?}: {out}{err}");
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("{verb:?}: {error}: {out}"))
     }
 

@@ -62,7 +62,8 @@ async fn run(
         let request = DIALECT.decode_chat(&body, &read.bounds)?;
         return read.serve(front, &Operation::Chat(Box::new(request))).await;
     }
-    let mut run = Run { tag: &version.tag, calls: Vec::new(), cost: Money::ZERO };
+    let mut run =
+        Run { tag: &version.tag, calls: Vec::new(), cost: Money::ZERO, usage: Value::Null };
     let first = run.call(front, &read, &rendered).await?;
     let wrong = match template.read_output(&first.text) {
         Ok(output) => return Ok(run.respond(front, &read, first, &output)),
@@ -85,6 +86,8 @@ struct Run<'v> {
     tag: &'v str,
     calls: Vec<String>,
     cost: Money,
+    /// Over all of them, as the cost is.
+    usage: Value,
 }
 
 /// What one call gave.
@@ -92,7 +95,6 @@ struct Given {
     text: String,
     finish: String,
     message: Value,
-    usage: Value,
     from: Option<Origin>,
     settled: Settled,
 }
@@ -124,20 +126,20 @@ impl Run<'_> {
         self.cost = self.cost.checked_add(settled.charged).unwrap_or(self.cost);
         let mut reply: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        add(&mut self.usage, reply["usage"].take());
         let choice = &mut reply["choices"][0];
         Ok(Given {
             text: text(&choice["message"]["content"]),
             finish: text(&choice["finish_reason"]),
             message: choice["message"].take(),
-            usage: reply["usage"].take(),
             from,
             settled,
         })
     }
 
     fn respond(self, front: &Front, read: &Read, given: Given, output: &Value) -> Response {
-        let Run { tag, calls, cost } = self;
-        let Given { finish, message, usage, from, settled, .. } = given;
+        let Run { tag, calls, cost, usage } = self;
+        let Given { finish, message, from, settled, .. } = given;
         let mut value = json!({
             "object": "prompt.run",
             "id": calls.last(),
@@ -161,5 +163,36 @@ impl Run<'_> {
 
     fn failed(self, wrong: &crate::prompts::Mismatch) -> Failed {
         Failed::output(self.tag, &wrong.to_string(), &self.calls, self.cost)
+    }
+}
+
+/// Adds the counts of one call to those of others, whatever they are called.
+fn add(sum: &mut Value, more: Value) {
+    match (sum, more) {
+        (Value::Object(sum), Value::Object(more)) => {
+            for (name, more) in more {
+                add(sum.entry(name).or_insert(Value::Null), more);
+            }
+        }
+        (sum, more) => match (sum.as_u64(), more.as_u64()) {
+            (Some(one), Some(other)) => *sum = one.saturating_add(other).into(),
+            (None, _) if sum.is_null() => *sum = more,
+            _ => {}
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_add_up_by_name_and_what_one_call_lacks_is_the_others() {
+        let mut sum = Value::Null;
+        add(&mut sum, json!({ "n": 1, "details": { "cached": 2 } }));
+        add(&mut sum, json!({ "n": 3, "details": { "thought": 4 }, "more": null }));
+        add(&mut sum, Value::Null);
+        let expected = json!({ "n": 4, "details": { "cached": 2, "thought": 4 }, "more": null });
+        assert_eq!(sum, expected);
     }
 }
