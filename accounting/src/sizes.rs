@@ -79,6 +79,18 @@ impl OutputSizes {
         found.map(|bucket| upper_bound(bucket as u64))
     }
 
+    /// The mean size, newer replies counting more. `None` if nothing is known.
+    pub fn mean(&self) -> Option<u64> {
+        let total = u64::from(self.total());
+        let middle = |bucket: usize| {
+            let below = bucket.checked_sub(1).map_or(0, |below| upper_bound(below as u64) + 1);
+            below.midpoint(upper_bound(bucket as u64))
+        };
+        let weighed = self.weights.iter().enumerate();
+        let sum: u64 = weighed.map(|(bucket, weight)| middle(bucket) * u64::from(*weight)).sum();
+        (sum + total / 2).checked_div(total)
+    }
+
     fn total(&self) -> u32 {
         self.weights.iter().map(|weight| u32::from(*weight)).sum()
     }
@@ -111,6 +123,21 @@ fn upper_bound(bucket: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_mean_is_that_of_the_sizes_learned() {
+        assert_eq!(OutputSizes::new().mean(), None);
+        let mut sizes = OutputSizes::new();
+        (1..=7).for_each(|size| sizes.observe(size));
+        assert_eq!(sizes.mean(), Some(4));
+        let mut sizes = OutputSizes::new();
+        (0..500).for_each(|n| sizes.observe(if n % 10 == 0 { 10_000 } else { 100 }));
+        let mean = sizes.mean().unwrap();
+        assert!((1_020..1_160).contains(&mean), "{mean}");
+        let mut sizes = OutputSizes::new();
+        sizes.observe(u64::MAX);
+        assert!(sizes.mean().unwrap() > 1 << 31);
+    }
 
     #[test]
     fn buckets_tile_all_sizes() {

@@ -26,6 +26,7 @@ pub mod gemini;
 pub mod guard;
 mod http_date;
 pub mod openai;
+mod rate_limits;
 mod redact;
 mod registry;
 mod splice;
@@ -39,6 +40,8 @@ pub use dialect::gemini_generate::body as gemini_body;
 pub use dialect::openai_responses as responses;
 pub use dialect::{Dialect, EncodeOptions, StreamEncoder};
 pub use guard::{Bounds, guard};
+pub use openai::retry_after;
+pub use rate_limits::{RateLimit, RateLimits};
 pub use registry::{kinds, provider};
 pub use unified::{
     BadRequest, Block, Capability, ChatRequest, Choice, EmbeddingsReply, EmbeddingsRequest,

@@ -11,10 +11,12 @@ use tollgate_providers::{Bounds, provider};
 use tollgate_tokenizer::family;
 
 use crate::call::{Counting, OnClientGone, Runtime, Site};
+use crate::clock;
 use crate::config::{self, AllowedModels, Snapshot};
 use crate::control::{Account, Plan, Tenancy};
+use crate::http::Watched;
 use crate::prompts::File;
-use crate::routing::{Health, Order, Route, Routes, Target};
+use crate::routing::{Abilities, Health, Order, Route, Routes, Target};
 use crate::tenants::{Allowed, Holds};
 use crate::upstream::{BadEndpoint, Endpoint, Patience, SigningKey};
 
@@ -34,17 +36,56 @@ pub enum BuildError {
     },
 }
 
-/// Health outlives a reload: a target is the same as long as its provider and model are.
+/// Health outlives a reload: a target is the same as long as its provider, with its address and keys,
+/// and its model are.
 #[derive(Clone, Default)]
 pub(super) struct Healths(Arc<Mutex<HashMap<Place, Arc<Health>>>>);
 
-/// A provider and its model.
-type Place = (String, String);
+/// Targets whose health is remembered. Names of models have no end; beyond it each call's is new.
+const MOST_HEALTHS: usize = 16_384;
+
+/// A provider, a digest of its address and keys, and the model.
+type Place = (String, blake3::Hash, String);
 
 impl Healths {
-    fn of(&self, provider: &str, model: &str) -> Arc<Health> {
+    fn of(&self, provider: &config::Provider, model: &str) -> Arc<Health> {
+        let mut digest = blake3::Hasher::new();
+        let keys = provider.api_keys.iter().map(|key| key.expose());
+        let signing = provider.signing.iter();
+        let signing = signing.flat_map(|key| [key.access_key_id.expose(), key.region.as_str()]);
+        for part in provider.base_url.as_deref().into_iter().chain(keys).chain(signing) {
+            digest.update(&part.len().to_le_bytes()).update(part.as_bytes());
+        }
+        let place = (provider.name.clone(), digest.finalize(), model.to_owned());
+        let new = || Arc::new(Health::new(provider.api_keys.len()));
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.entry((provider.to_owned(), model.to_owned())).or_default().clone()
+        if all.len() >= MOST_HEALTHS && !all.contains_key(&place) {
+            return new();
+        }
+        all.entry(place).or_insert_with(new).clone()
+    }
+
+    /// Every target that was asked, in the order of their names.
+    pub(super) fn watched(&self) -> Vec<Watched> {
+        let now = u64::try_from(clock::now().micros()).unwrap_or(0);
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watched: Vec<Watched> = all
+            .iter()
+            .map(|((provider, _, model), health)| Watched {
+                provider: provider.clone(),
+                model: model.clone(),
+                report: health.report(now),
+            })
+            .filter(|watched| watched.report.asked > 0)
+            .collect();
+        watched.sort_by(|a, b| (&a.provider, &a.model).cmp(&(&b.provider, &b.model)));
+        watched
+    }
+
+    /// Forgets those that nothing refers to any more.
+    pub(super) fn sweep(&self) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, health| Arc::strong_count(health) > 1);
     }
 }
 
@@ -184,19 +225,28 @@ impl Targets {
             }
         }
         for alias in snapshot.models.values() {
-            let targets = alias.targets.iter();
-            let targets = targets
-                .filter_map(|t| self.target(&t.provider, &t.model, t.weight))
-                .collect::<Vec<_>>();
+            let known = |targets: &[config::Target]| {
+                let targets = targets.iter();
+                let known = targets.filter_map(|t| self.target(&t.provider, &t.model, t.weight));
+                known.collect::<Vec<_>>()
+            };
+            let targets = known(&alias.targets);
             let order = match alias.route {
                 config::Route::Cheapest => Order::Cheapest,
                 config::Route::Fastest => Order::Fastest,
                 config::Route::Weighted => Order::Weighted,
                 config::Route::Ordered => Order::Ordered,
+                config::Route::Blend { cost, latency } => Order::Blend { cost, latency },
             };
             if !targets.is_empty() {
-                let max_output_tokens = alias.max_output_tokens;
-                routes.insert(alias.name.clone(), Route { order, targets, max_output_tokens });
+                let mut route = Route::new(order, targets);
+                route.max_output_tokens = alias.max_output_tokens;
+                route.rules.max_cost = alias.max_cost;
+                let us = alias.max_latency.map(|most| u64::try_from(most.as_micros()));
+                route.rules.max_latency_us = us.and_then(Result::ok);
+                route.on_context_length = known(&alias.on_context_length);
+                route.on_content_policy = known(&alias.on_content_policy);
+                routes.insert(alias.name.clone(), route);
             }
         }
         routes.set_unlisted(Box::new(move |full| {
@@ -211,7 +261,8 @@ impl Targets {
 
     fn target(&self, name: &str, model: &str, weight: u32) -> Option<Target> {
         let provider = self.names.iter().position(|site| **site == *name)?;
-        let kind = self.snapshot.providers.get(name)?.kind;
+        let config = self.snapshot.providers.get(name)?;
+        let kind = config.kind;
         let catalogue = Catalogue::builtin();
         let info: Option<ModelInfo<'_>> = catalogue.model(kind, model);
         let prices = price_list(&self.snapshot, name, model);
@@ -226,8 +277,10 @@ impl Targets {
             family: own.unwrap_or_else(|| family(counted_as)),
             counted_as: counted_as.into(),
             max_output_tokens: info.and_then(|info| info.max_output_tokens),
+            abilities: info.map(abilities).unwrap_or_default(),
             weight,
-            health: self.healths.of(name, model),
+            keys: config.api_keys.len(),
+            health: self.healths.of(config, model),
         })
     }
 }
@@ -241,7 +294,16 @@ pub fn price_list(snapshot: &Snapshot, provider: &str, model: &str) -> Option<Pr
 }
 
 fn alone(target: Target) -> Route {
-    Route { order: Order::Ordered, targets: vec![target], max_output_tokens: None }
+    Route::new(Order::Ordered, vec![target])
+}
+
+fn abilities(info: ModelInfo<'_>) -> Abilities {
+    Abilities {
+        input_tokens: info.max_input_tokens.or(info.context_window),
+        tools: info.tool_call,
+        images: info.input.map(|input| input.image),
+        audio: info.input.map(|input| input.audio),
+    }
 }
 
 /// The card under a version that carries a digest of its content, so that a version in the ledger is

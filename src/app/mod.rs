@@ -18,7 +18,7 @@ pub use build::price_list;
 pub use pepper::PepperError;
 pub use preview::{Preview, runtime};
 
-use crate::call::{Counting, Drains, Flights, Queues, Services, Sizes, Worker};
+use crate::call::{Counting, Drains, Flights, Prefixes, Queues, Services, Sizes, Worker};
 use crate::config::{self, Snapshot};
 use crate::control::{Control, ControlError, PromptError, Publisher};
 use crate::http::{Admin, AdminKey, Front};
@@ -137,6 +137,7 @@ impl Gateway {
             directory,
             runtime: ArcSwap::from_pointee(runtime),
             prompts,
+            prefixes: Prefixes::default(),
             sizes,
             queues: Queues::default(),
             repeats: Flights::default(),
@@ -214,6 +215,7 @@ impl Gateway {
                 let key = AdminKey::new(config.key.expose()).map_err(StartError::Random)?;
                 let render = metrics.clone();
                 let (again, prices) = (reload.clone(), reload.clone());
+                let (watched, shown) = (reload.healths.clone(), reload.healths.clone());
                 let admin = Admin {
                     control: control.clone(),
                     publisher,
@@ -224,7 +226,11 @@ impl Gateway {
                         price_list(&prices.accepted.load(), provider, model)
                     }),
                     strangers: strangers.clone(),
-                    metrics: Arc::new(move || render.render()),
+                    metrics: Arc::new(move || {
+                        telemetry::targets(&shown.watched());
+                        render.render()
+                    }),
+                    targets: Arc::new(move || watched.watched()),
                     reload: Arc::new(move || again.run()),
                 };
                 Some(listen::admin(config.listen, admin)?)
@@ -298,6 +304,7 @@ impl Reload {
         self.publisher.load(build::templates(&snapshot)).map_err(|e| e.to_string())?;
         self.services.runtime.store(Arc::new(runtime));
         self.strangers.configure(snapshot.gateway.unauthenticated.clone());
+        self.healths.sweep();
         self.accepted.store(snapshot);
         tracing::info!("the configuration was reloaded");
         Ok(())

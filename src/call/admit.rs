@@ -1,21 +1,15 @@
-//! Quote and hold: what a call can cost at most, and how much of that is reserved before it is sent.
+//! The hold: what a call can cost at most, and how much of that is reserved before it is sent.
 
 use std::sync::Arc;
 
-use tollgate_accounting::{
-    Amounts, Facets, Markup, Money, PriceCard, PriceError, PriceList, Rounding, ServiceTier,
-    Timestamp,
-};
+use tollgate_accounting::{Amounts, Facets, Markup, Money, Rounding, Timestamp};
 
-use super::counting::Estimate;
+use super::Inbound;
 use super::operation::Operation;
-use super::services::Runtime;
-use super::{CallError, Inbound};
+use super::planning::Candidate;
 use crate::clock;
-use crate::ledger::{Admission, Attempt, CallFacts, Counted, Keyed, Ledger, OpenHold, Refused};
-use tollgate_providers::Capability;
-
-use crate::routing::{Quote, Route, Target, order};
+use crate::ledger::{Admission, CallFacts, Keyed, Ledger, OpenHold, Refused};
+use crate::routing::{RetryBudget, Route};
 use crate::tenants::{Caller, Holds};
 
 /// The output cap of a choice where neither the client, the operator nor the catalogue names one.
@@ -25,61 +19,14 @@ const LEAST_OUTPUT: u64 = 16;
 /// How long a call may take in all; its hold is settled then, whoever still waits.
 const LONGEST_CALL_MICROS: i64 = 3600 * 1_000_000;
 
-/// A target with what this call would be there.
-pub(super) struct Candidate<'r> {
-    pub(super) target: &'r Target,
-    /// Everything it costs there.
-    prices: Arc<PriceList>,
-    /// When the call came in, which decides the prices.
-    at: Timestamp,
-    /// What is charged in the service tier it asks for.
-    pub(super) card: Arc<PriceCard>,
-    /// The other cards that may apply: a provider may process it in another tier.
-    others: Vec<Arc<PriceCard>>,
-    pub(super) input: Counted,
-    /// The input before its correction, where it is an estimate.
-    pub(super) estimate: Option<Estimate>,
-}
-
-impl Candidate<'_> {
-    /// The first or a further attempt at this target.
-    pub(super) fn attempt(&self) -> Attempt {
-        let Candidate { target, prices, at, card: _, others: _, input, estimate: _ } = self;
-        let exact = target.family.exact;
-        let (provider, model) = (target.provider_name.clone(), target.model.clone());
-        Attempt::new(provider, model, self.dearest(), *input, exact).priced(prices.clone(), *at)
-    }
-
-    /// The card that is charged for as long as the provider does not say which applies.
-    fn dearest(&self) -> Arc<PriceCard> {
-        let tokens = self.input.tokens.max(1);
-        let cost = |card: &&Arc<PriceCard>| card.bound(tokens, tokens).ok();
-        self.cards().max_by_key(cost).unwrap_or(&self.card).clone()
-    }
-
-    fn cards(&self) -> impl Iterator<Item = &Arc<PriceCard>> {
-        std::iter::once(&self.card).chain(&self.others)
-    }
-
-    /// The most that the call can cost here with so much output.
-    pub(super) fn bound(
-        &self,
-        operation: &Operation<'_>,
-        output: u64,
-    ) -> Result<Money, PriceError> {
-        let bound = |card: &Arc<PriceCard>| {
-            card.bound_within(operation.classes(), self.input.tokens, output)
-        };
-        self.cards().try_fold(Money::ZERO, |most, card| Ok(most.max(bound(card)?)))
-    }
-}
-
 /// Who asks to be admitted, with what, and where it may go.
 pub(super) struct Ask<'a, 'r> {
     pub(super) caller: &'a Caller,
     pub(super) inbound: &'a Inbound,
     pub(super) operation: &'a Operation<'r>,
     pub(super) plan: &'a [Candidate<'r>],
+    /// Attempts beyond the first that the route's calls may still make.
+    pub(super) budget: &'a RetryBudget,
     pub(super) keyed: Option<&'a Keyed>,
 }
 
@@ -90,66 +37,6 @@ pub(super) struct Admitted {
     pub(super) cap: Option<u64>,
     /// Output tokens a reply of this model is likely to have, over all choices.
     pub(super) step: u64,
-}
-
-/// Candidates of a route that can do the operation and have a price, in the order they are tried.
-pub(super) fn plan<'r>(
-    runtime: &Runtime,
-    route: &'r Route,
-    operation: &Operation<'_>,
-    cap: u64,
-    at: Timestamp,
-) -> Result<Vec<Candidate<'r>>, CallError> {
-    let mut unpriced = None;
-    let mut candidates: Vec<Option<Candidate<'r>>> = Vec::with_capacity(route.targets.len());
-    let mut quotes: Vec<Quote> = Vec::with_capacity(route.targets.len());
-    let mut able = false;
-    for target in &route.targets {
-        let site = runtime.providers.get(target.provider);
-        let can = site.is_some_and(|site| site.adapter.can(operation.needs()));
-        able |= can;
-        // Where its tier reaches no provider, a call is a standard one there.
-        let sent = site.is_some_and(|site| site.adapter.can(Capability::ServiceTiers));
-        let tier = if sent { operation.asked_tier() } else { Some(ServiceTier::Standard) };
-        let cards = |list: &'_ Arc<PriceList>, tier| {
-            let mut cards = list.may_apply(tier, at).into_iter();
-            Some((list.clone(), cards.next()?, cards.collect::<Vec<_>>()))
-        };
-        let own = target.prices.as_ref().and_then(|list| cards(list, tier));
-        let ceiling = || cards(runtime.price_ceiling.as_ref()?, Some(ServiceTier::Standard));
-        let candidate = match own.or_else(ceiling) {
-            Some((prices, card, others)) if can => {
-                let (input, estimate) = runtime.counting.input(operation, target);
-                Some(Candidate { target, prices, at, card, others, input, estimate })
-            }
-            Some(_) => None,
-            None => {
-                unpriced.get_or_insert_with(|| {
-                    let model = format!("{}/{}", target.provider_name, target.model);
-                    match tier {
-                        Some(ServiceTier::Standard) | None => model,
-                        Some(tier) => format!("{model} at the {tier} service tier"),
-                    }
-                });
-                None
-            }
-        };
-        let output = cap.saturating_mul(operation.choices());
-        let quote = candidate.as_ref().and_then(|c| c.bound(operation, output).ok());
-        quotes.push(quote);
-        candidates.push(candidate);
-    }
-    let now = u64::try_from(clock::now().micros()).unwrap_or(0);
-    let chance = if route.targets.len() > 1 { chance() } else { 0 };
-    let places = order(route, &quotes, now, chance);
-    let planned: Vec<_> =
-        places.into_iter().filter_map(|at| candidates.get_mut(at).and_then(Option::take)).collect();
-    let model = || operation.model().to_owned();
-    match (planned.is_empty(), able, unpriced) {
-        (false, ..) => Ok(planned),
-        (true, true, Some(target)) => Err(CallError::Unpriced { target }),
-        _ => Err(CallError::CannotDo { model: model(), endpoint: operation.endpoint() }),
-    }
 }
 
 /// The cap on each choice's output: the client's, within the operator's; else the operator's, else the
@@ -236,7 +123,7 @@ pub(super) fn ask(
 }
 
 fn hold(ledger: &Ledger, asking: &Ask<'_, '_>, output_tokens: u64) -> Result<OpenHold, Refused> {
-    let Ask { caller, inbound, operation, plan, keyed } = *asking;
+    let Ask { caller, inbound, operation, plan, keyed, budget: _ } = *asking;
     let Some(first) = plan.first() else { return Err(Refused::Uncountable) };
     let ask = ask(operation, plan, caller.terms.markup, output_tokens)?;
     let now = clock::now();
@@ -275,13 +162,4 @@ fn hold(ledger: &Ledger, asking: &Ask<'_, '_>, output_tokens: u64) -> Result<Ope
 fn about_output(refused: &Refused) -> bool {
     use tollgate_accounting::Metric::{Cost, OutputTokens, Tokens};
     matches!(refused, Refused::Limit(refusal) if matches!(refusal.metric, Some(Cost | OutputTokens | Tokens)))
-}
-
-/// A random number for weighted choices; without one, the clock's low digits do.
-fn chance() -> u64 {
-    let mut bytes = [0; 8];
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => u64::from_le_bytes(bytes),
-        Err(_) => u64::try_from(clock::now().micros()).unwrap_or(0),
-    }
 }

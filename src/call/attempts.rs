@@ -2,16 +2,20 @@
 //! client yet, so failing over is invisible to it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tollgate_providers::{Encoded, Failure, Next};
+use http::HeaderMap;
+use tollgate_providers::{Encoded, ErrorKind, Failure, Next, RateLimits, retry_after};
 
-use super::admit::{Ask, Candidate};
+use super::admit::Ask;
 use super::operation::Operation;
+use super::planning::{Candidate, Role, micros};
 use super::services::{Runtime, Site};
+use super::soon::Patience;
 use super::{CallError, Inbound, Worker};
 use crate::clock;
 use crate::ledger::{OpenHold, Outcome, Stop};
+use crate::routing::{Fault, Permit};
 use crate::upstream::{Answer, SendError};
 
 /// All attempts of one call, retries included.
@@ -29,15 +33,20 @@ pub(super) struct Accepted<'p, 'r> {
     pub(super) answer: Answer,
     pub(super) site: &'p Arc<Site>,
     pub(super) candidate: &'p Candidate<'r>,
+    /// The place at the target; given back when the reply is over.
+    pub(super) permit: Permit,
     pub(super) attempts: u32,
     /// Fields that could not be carried.
     pub(super) dropped: Vec<String>,
 }
 
 /// What comes after a failed attempt.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     Again(Duration),
     NextTarget,
+    /// On to the targets that are kept for this.
+    To(Role),
     Stop,
 }
 
@@ -49,10 +58,12 @@ pub(super) async fn walk<'p, 'r>(
     cap: Option<u64>,
     hold: OpenHold,
 ) -> Result<(OpenHold, Accepted<'p, 'r>), CallError> {
-    let Ask { inbound, operation, plan, .. } = *ask;
-    let mut attempts = 0;
+    let Ask { inbound, operation, plan, budget, .. } = *ask;
+    budget.call();
+    let (mut attempts, mut patience) = (0, Patience::default());
     let mut last = None;
-    'plan: for candidate in plan {
+    let mut turns = Turns { plan, role: Role::Planned, at: 0 };
+    'plan: while let Some(candidate) = turns.next() {
         let Some(site) = runtime.providers.get(candidate.target.provider) else { continue };
         let mut tries = 0;
         loop {
@@ -64,10 +75,31 @@ pub(super) async fn walk<'p, 'r>(
                     continue 'plan;
                 }
             };
-            if attempts >= MOST_ATTEMPTS {
+            if attempts >= MOST_ATTEMPTS || (attempts > 0 && !budget.take()) {
                 break 'plan;
             }
-            if attempts > 0
+            // The plan is a moment old: the target may have asked to be left alone since.
+            let entered = candidate.target.health.enter(candidate.need, micros(clock::now()));
+            let permit = match entered {
+                Ok(permit) => permit,
+                Err(not) => {
+                    if attempts > 0 {
+                        budget.give_back();
+                    }
+                    if !turns.others()
+                        && let Some(wait) = patience.spend(&not, inbound)
+                    {
+                        tokio::time::sleep(wait).await;
+                        continue;
+                    }
+                    let why = format!("{} {not}", candidate.target.name());
+                    last.get_or_insert((CallError::NotReady { not, why }, Outcome::Unreachable));
+                    continue 'plan;
+                }
+            };
+            // The hold was taken with the first place's attempt in it.
+            let is_first = plan.first().is_some_and(|first| std::ptr::eq(first, candidate));
+            if (attempts > 0 || !is_first)
                 && let Err(stop) = hold.begin(candidate.attempt())
             {
                 // The account pays for failed attempts, and cannot pay for one more.
@@ -77,30 +109,32 @@ pub(super) async fn walk<'p, 'r>(
             }
             attempts += 1;
             tries += 1;
+            if tries > 1 {
+                permit.same_call_again();
+            }
             let dropped = encoded.dropped.clone();
-            let began = Instant::now();
-            let sent = worker.upstream.send(&hold, &site.endpoint, encoded).await;
+            let sent = send(worker, &hold, inbound, site, permit.key(), encoded).await;
             let (error, outcome, step) = match sent {
                 Ok(answer) if answer.status.is_success() => {
                     hold.answered(answer.status.as_u16());
-                    let waited = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-                    candidate.target.health.answered(waited);
-                    return Ok((hold, Accepted { answer, site, candidate, attempts, dropped }));
+                    if attempts > 1 {
+                        budget.give_back();
+                    }
+                    let now = clock::now();
+                    permit.accepted(operation.stream(), micros(now));
+                    permit.limits(&RateLimits::read(&lookup(&answer.headers), now), micros(now));
+                    let accepted = Accepted { answer, site, candidate, permit, attempts, dropped };
+                    return Ok((hold, accepted));
                 }
                 Ok(answer) => {
                     hold.answered(answer.status.as_u16());
-                    let failure = classify(site, answer).await;
-                    let step = after(&failure, candidate, tries, site.max_retries);
+                    let failure = classify(site, answer, &permit).await;
+                    let step = after(&failure, candidate, &turns, tries, site.max_retries);
                     (CallError::Provider { failure, attempts }, Outcome::Failed, step)
                 }
                 Err(error) => {
-                    let step = match error {
-                        SendError::NotSent(_) | SendError::Lost(_) if tries <= site.max_retries => {
-                            Step::Again(backoff(tries))
-                        }
-                        _ => Step::NextTarget,
-                    };
-                    let late = matches!(error, SendError::Late(_));
+                    let (late, step) =
+                        unanswered(&error, inbound, &permit, tries, site.max_retries);
                     let why = format!("{}: {error}", site.name);
                     (CallError::Unreachable { why, late, attempts }, Outcome::Unreachable, step)
                 }
@@ -108,8 +142,15 @@ pub(super) async fn walk<'p, 'r>(
             hold.give_up(outcome, &reason(&error));
             last = Some((error, outcome));
             match step {
-                Step::Again(wait) => tokio::time::sleep(wait).await,
-                Step::NextTarget => continue 'plan,
+                Step::Again(wait) if left(inbound).is_none_or(|left| wait < left) => {
+                    drop(permit);
+                    tokio::time::sleep(wait).await;
+                }
+                Step::Again(_) | Step::NextTarget => continue 'plan,
+                Step::To(role) => {
+                    turns = Turns { plan, role, at: 0 };
+                    continue 'plan;
+                }
                 Step::Stop => break 'plan,
             }
         }
@@ -133,6 +174,81 @@ fn stopped(stop: Stop) -> CallError {
     }
 }
 
+/// The candidates of one role, one after the other.
+struct Turns<'p, 'r> {
+    plan: &'p [Candidate<'r>],
+    role: Role,
+    at: usize,
+}
+
+impl<'p, 'r> Turns<'p, 'r> {
+    fn next(&mut self) -> Option<&'p Candidate<'r>> {
+        let rest = self.plan.get(self.at..)?;
+        let found = rest.iter().position(|candidate| candidate.role == self.role)?;
+        self.at += found + 1;
+        rest.get(found)
+    }
+
+    /// Whether there is another after the one whose turn it is.
+    fn others(&self) -> bool {
+        let rest = self.plan.get(self.at..).unwrap_or_default();
+        rest.iter().any(|candidate| candidate.role == self.role)
+    }
+
+    /// Whether some are kept for that, and it is not their turn already.
+    fn has(&self, role: Role) -> bool {
+        self.role != role && self.plan.iter().any(|candidate| candidate.role == role)
+    }
+}
+
+/// How long the client still waits; none where it set no deadline.
+pub(super) fn left(inbound: &Inbound) -> Option<Duration> {
+    let us = inbound.deadline?.micros().saturating_sub(clock::now().micros());
+    Some(Duration::from_micros(u64::try_from(us).unwrap_or(0)))
+}
+
+/// One deadline spans all attempts: each has what is left of it.
+async fn send(
+    worker: &Worker,
+    hold: &OpenHold,
+    inbound: &Inbound,
+    site: &Site,
+    key: usize,
+    encoded: Encoded,
+) -> Result<Answer, SendError> {
+    let send = worker.upstream.send(hold, &site.endpoint, key, encoded);
+    match left(inbound) {
+        Some(left) => match tokio::time::timeout(left, send).await {
+            Ok(answer) => answer,
+            Err(_) => Err(SendError::Late(left)),
+        },
+        None => send.await,
+    }
+}
+
+/// What an attempt without an answer means: whether it was late, and what comes next.
+fn unanswered(
+    error: &SendError,
+    inbound: &Inbound,
+    permit: &Permit,
+    tries: u32,
+    max_retries: u32,
+) -> (bool, Step) {
+    let now = micros(clock::now());
+    let late = matches!(error, SendError::Late(_));
+    if left(inbound).is_some_and(|left| left.is_zero()) {
+        // The client's patience says nothing of the target.
+        return (true, Step::Stop);
+    }
+    permit.failed(if late { Fault::Overloaded(None) } else { Fault::Broken(None) }, now);
+    match error {
+        SendError::NotSent(_) | SendError::Lost(_) if tries <= max_retries => {
+            (late, Step::Again(backoff(tries)))
+        }
+        _ => (late, Step::NextTarget),
+    }
+}
+
 /// A client's own version and beta headers go along to a provider of its dialect.
 fn with_dialect(
     mut encoded: Encoded,
@@ -149,38 +265,81 @@ fn with_dialect(
     encoded
 }
 
-async fn classify(site: &Site, answer: Answer) -> Failure {
+fn lookup(headers: &HeaderMap) -> impl Fn(&str) -> Option<String> {
+    |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned)
+}
+
+/// Understands a refusal, and notes what it says of the target.
+async fn classify(site: &Site, answer: Answer, permit: &Permit) -> Failure {
     let status = answer.status.as_u16();
     let headers = answer.headers;
     let patience = site.endpoint.idle_timeout();
     // An error whose body cannot be read is told by its status alone.
     let body = answer.body.collect(ERROR_BODY, patience).await.unwrap_or_default();
-    let lookup = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
-    site.adapter.classify(status, &lookup, &body, clock::now())
+    let lookup = lookup(&headers);
+    let now = clock::now();
+    let failure = site.adapter.classify(status, &lookup, &body, now);
+    permit.limits(&RateLimits::read(&lookup, now), micros(now));
+    let wait = match failure.next {
+        Next::RetryAfter(wait) => wait,
+        Next::FallBack | Next::Reject | Next::Broken => retry_after(&lookup, now),
+    };
+    let wait = wait.and_then(|us| u64::try_from(us).ok());
+    permit.failed(fault(&failure, wait), micros(now));
+    failure
 }
 
-fn after(failure: &Failure, candidate: &Candidate<'_>, tries: u32, max_retries: u32) -> Step {
-    match failure.next {
-        Next::Reject => Step::Stop,
-        Next::FallBack | Next::Broken => Step::NextTarget,
-        Next::RetryAfter(asked) => {
-            let asked = asked.map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0)));
-            if let Some(asked) = asked {
-                let until = clock::now().saturating_plus(micros(asked)).micros();
-                candidate.target.health.rest_until(u64::try_from(until).unwrap_or(0));
-            }
-            let wait = asked.unwrap_or_else(|| backoff(tries));
-            if tries <= max_retries && wait <= LONGEST_WAIT {
-                Step::Again(wait)
-            } else {
-                Step::NextTarget
-            }
-        }
+fn fault(failure: &Failure, wait: Option<u64>) -> Fault {
+    match failure.kind {
+        ErrorKind::RateLimit => Fault::Rate(wait),
+        ErrorKind::Overloaded | ErrorKind::Timeout => Fault::Overloaded(wait),
+        ErrorKind::Server if failure.status == 409 => Fault::Request,
+        ErrorKind::Server | ErrorKind::Malformed | ErrorKind::Truncated => Fault::Broken(wait),
+        ErrorKind::Authentication | ErrorKind::Quota => Fault::Credential(wait),
+        // One request may be forbidden (a filter before the provider, a feature) and the next not: no
+        // tenant's request may close the target to the others.
+        ErrorKind::Permission
+        | ErrorKind::InvalidRequest
+        | ErrorKind::ContextLength
+        | ErrorKind::ContentPolicy
+        | ErrorKind::NotFound
+        | ErrorKind::TooLarge => Fault::Request,
     }
 }
 
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+fn after(
+    failure: &Failure,
+    candidate: &Candidate<'_>,
+    turns: &Turns<'_, '_>,
+    tries: u32,
+    max_retries: u32,
+) -> Step {
+    match failure.kind {
+        ErrorKind::ContextLength if turns.has(Role::ContextLength) => {
+            return Step::To(Role::ContextLength);
+        }
+        ErrorKind::ContentPolicy if turns.has(Role::ContentPolicy) => {
+            return Step::To(Role::ContentPolicy);
+        }
+        _ => {}
+    }
+    // Another key may do at once what this one may not.
+    let again = tries <= max_retries;
+    let view = || candidate.target.health.view(candidate.need, micros(clock::now()));
+    let other_key = candidate.target.keys > 1 && again && view().unready.is_none();
+    match failure.next {
+        Next::Reject => Step::Stop,
+        Next::Broken if other_key => Step::Again(Duration::ZERO),
+        Next::FallBack | Next::Broken => Step::NextTarget,
+        Next::RetryAfter(Some(_)) if other_key => Step::Again(Duration::ZERO),
+        // It is left alone for as long as it asked, and so long is waited only for want of another.
+        Next::RetryAfter(Some(_)) if turns.others() => Step::NextTarget,
+        Next::RetryAfter(asked) => {
+            let asked = asked.map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0)));
+            let wait = asked.unwrap_or_else(|| backoff(tries));
+            if again && wait <= LONGEST_WAIT { Step::Again(wait) } else { Step::NextTarget }
+        }
+    }
 }
 
 /// Exponential, with full jitter (Brooker, "Exponential Backoff And Jitter", 2015): retries of many

@@ -131,7 +131,9 @@ mod tests {
             family: family(model),
             counted_as: model.into(),
             max_output_tokens: None,
+            abilities: crate::routing::Abilities::default(),
             weight: 1,
+            keys: 1,
             health: Arc::default(),
         }
     }

@@ -3,6 +3,7 @@
 use tollgate_providers::{BadRequest, Failure, ProviderError};
 
 use crate::ledger::{Refused, Used};
+use crate::routing::NotReady;
 
 /// Why a call has no answer.
 #[derive(Debug)]
@@ -39,6 +40,20 @@ pub enum CallError {
     Unpriced {
         /// The provider and model without one.
         target: String,
+    },
+    /// Every target would refuse now, so none is asked.
+    NotReady {
+        /// What keeps the one that can be asked soonest.
+        not: NotReady,
+        /// Why each cannot be asked, for people.
+        why: String,
+    },
+    /// No target is within the route's ceilings.
+    Ceiling {
+        /// Why, for people.
+        why: String,
+        /// Whether that can pass by itself.
+        passes: bool,
     },
     /// The client's idempotency key was used before, and has no answer to give again.
     KeyUsed(Used),

@@ -6,6 +6,8 @@ mod attempts;
 mod counting;
 mod error;
 mod operation;
+mod planning;
+mod prefixes;
 mod queue;
 pub mod quote;
 mod relay;
@@ -13,6 +15,7 @@ mod repeat;
 mod services;
 mod shared;
 mod sizes;
+mod soon;
 mod whole;
 
 use std::sync::Arc;
@@ -23,6 +26,7 @@ use tollgate_accounting::{Class, Timestamp, Usage};
 pub use counting::Counting;
 pub use error::CallError;
 pub use operation::Operation;
+pub use prefixes::Prefixes;
 pub use queue::Queues;
 pub use relay::Relay;
 pub use repeat::well_formed_key;
@@ -30,8 +34,9 @@ pub use services::{Drains, OnClientGone, Runtime, Services, Site, Worker};
 pub use shared::{FellBehind, Flights, Reader, Streamed};
 pub use sizes::Sizes;
 
+use crate::clock;
 use crate::ledger::{CallId, KeyName, Settled};
-use crate::routing::{NoRoute, Route, Target};
+use crate::routing::{NoRoute, Permit, Route, Target};
 use crate::tenants::Caller;
 
 /// What `http` knows of a request besides its body.
@@ -154,16 +159,31 @@ async fn made(
 
     let route = route(&runtime, caller, operation)?;
     let cap = admit::cap(&route, operation);
-    let plan = admit::plan(&runtime, &route, operation, cap.0, inbound.received_at)?;
-    let likely = services.sizes.likely(caller, &plan, operation.choices());
-    let ask = admit::Ask { caller, inbound, operation, plan: &plan, keyed: keyed.as_ref() };
+    let sizes = &services.sizes;
+    let now = planning::micros(clock::now());
+    let trail = services.prefixes.trail(&route, caller, operation);
+    let planner = planning::Planner {
+        runtime: &runtime,
+        sizes,
+        caller,
+        operation,
+        cap: cap.0,
+        at: inbound.received_at,
+        curious: true,
+        warm: services.prefixes.find(&trail, now),
+    };
+    let plan = services.queues.waiting.plan(inbound, || planner.plan(&route)).await?.candidates;
+    let likely = sizes.likely(caller, &plan, operation.choices());
+    let (plan, keyed, budget) = (&*plan, keyed.as_ref(), &*route.budget);
+    let ask = admit::Ask { caller, inbound, operation, plan, budget, keyed };
     let admit = || admit::admit(ledger, &ask, cap, likely);
     let admit::Admitted { hold, cap, step } = services.queues.admit(admit).await?;
-    let booked = keyed.as_ref().zip(first).map(|(k, first)| repeat::Booked::new(ledger, k, first));
+    let booked = keyed.zip(first).map(|(k, first)| repeat::Booked::new(ledger, k, first));
 
     let (hold, accepted) = attempts::walk(worker, &runtime, &ask, cap, hold).await?;
-    let attempts::Accepted { answer, site, candidate, attempts, dropped } = accepted;
+    let attempts::Accepted { answer, site, candidate, permit, attempts, dropped } = accepted;
     let target = candidate.target;
+    services.prefixes.note(&trail, target, candidate.input.tokens, now);
     let from = Origin {
         provider: target.provider_name.clone(),
         model: target.model.clone(),
@@ -175,7 +195,7 @@ async fn made(
     // From here the reply belongs to the client, and a byte of it may leave only once its hold would
     // survive us. The commit ran beside the provider's work, so there is seldom anything to wait for.
     hold.durable().await?;
-    let told = Told::new(&ask, candidate, runtime.counting.clone());
+    let told = Told::new(&ask, candidate, permit, runtime.counting.clone());
     let reply = if operation.stream() {
         let flow = relay::Flow::new(site.clone(), target, answer.body, hold, told, step);
         let relay = Relay::new(worker.clone(), caller, flow);
@@ -195,6 +215,10 @@ struct Told {
     /// Our count of the input.
     input_tokens: u64,
     estimate: Option<counting::Estimate>,
+    /// The call's place at the target, until the reply is over.
+    permit: Arc<Permit>,
+    /// Input tokens that should be in the provider's cache.
+    cached: u64,
     counting: Arc<Counting>,
     account: Arc<str>,
     dialect: tollgate_providers::Dialect,
@@ -208,7 +232,12 @@ struct Told {
 }
 
 impl Told {
-    fn new(ask: &admit::Ask<'_, '_>, to: &admit::Candidate<'_>, counting: Arc<Counting>) -> Told {
+    fn new(
+        ask: &admit::Ask<'_, '_>,
+        to: &planning::Candidate<'_>,
+        permit: Permit,
+        counting: Arc<Counting>,
+    ) -> Told {
         let admit::Ask { caller, inbound, operation, .. } = *ask;
         let (chat, include_usage) = match operation {
             Operation::Chat(request) => (true, request.include_usage),
@@ -217,6 +246,8 @@ impl Told {
         Told {
             input_tokens: to.input.tokens,
             estimate: to.estimate,
+            permit: Arc::new(permit),
+            cached: to.cached,
             counting,
             account: caller.account.clone(),
             dialect: inbound.prompt.as_ref().map_or(operation.dialect(), |p| p.dialect),
@@ -232,6 +263,10 @@ impl Told {
     /// A reply is whole: its sizes and its bill are learned from.
     fn learn(&self, sizes: &Sizes, target: &Target, reported: &Usage, settled: &Settled) {
         sizes.observe(target, &self.account, settled.output.tokens);
+        self.permit.finished(settled.output.tokens, planning::micros(clock::now()));
+        if reported.get(Class::Input).is_some() {
+            self.permit.cached(self.cached, reported.get(Class::CacheRead).unwrap_or(0));
+        }
         let billed = reported.get(Class::Input).and_then(|_| reported.input_total());
         self.counting.learn(target, self.estimate, billed);
     }

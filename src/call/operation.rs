@@ -23,6 +23,14 @@ pub enum Operation<'a> {
     Embeddings(Box<EmbeddingsRequest<'a>>),
 }
 
+/// What a request asks of a model besides reading and writing text.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Asks {
+    pub(super) tools: bool,
+    pub(super) images: bool,
+    pub(super) audio: bool,
+}
+
 impl<'a> Operation<'a> {
     /// The operation's name in limits, rows and reports.
     pub fn endpoint(&self) -> &'static str {
@@ -107,6 +115,17 @@ impl<'a> Operation<'a> {
             matches!(block, Block::Audio { .. } | Block::File { .. } | Block::Other { .. })
         });
         if spoken || heard { &Class::ALL } else { TEXT }
+    }
+
+    /// What it asks of a model besides reading and writing text.
+    pub(super) fn asks(&self) -> Asks {
+        let Operation::Chat(request) = self else { return Asks::default() };
+        let mut asks = Asks { tools: !request.tools.is_empty(), ..Asks::default() };
+        for block in request.messages.iter().flat_map(|message| &message.blocks) {
+            asks.images |= matches!(block, Block::Image { .. });
+            asks.audio |= matches!(block, Block::Audio { .. });
+        }
+        asks
     }
 
     /// Whether the request offers tools, which providers put into words of their own.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tollgate_accounting::{Refusal, RefusalKind};
 
+use super::soon::Waiting;
 use crate::clock;
 use crate::ledger::Refused;
 
@@ -21,6 +22,8 @@ const PEEK: Duration = Duration::from_millis(25);
 #[derive(Default)]
 pub struct Queues {
     gates: Mutex<HashMap<Place, Weak<Gate>>>,
+    /// Those that wait for a provider.
+    pub(super) waiting: Waiting,
 }
 
 /// An account and the key of its limit.

@@ -10,11 +10,12 @@ use tollgate_accounting::{
 };
 use tollgate_providers::{BadRequest, Bounds, Dialect};
 
-use super::admit::{self, Candidate};
-use super::{CallError, Operation, Runtime, Sizes, sizes};
+use super::admit;
+use super::planning::{Candidate, Planner};
+use super::{CallError, Operation, Runtime, Sizes};
 use crate::clock;
 use crate::ledger::{Counted, Refused};
-use crate::routing::Order;
+use crate::routing::{Exclusion, Order, Reason, Target};
 use crate::tenants::{Caller, Holds};
 
 /// What a call would come to.
@@ -23,6 +24,8 @@ pub struct Quote {
     pub order: Order,
     /// Where it would be tried, in that order.
     pub offers: Vec<Offer>,
+    /// Where it would not be tried.
+    pub left_out: Vec<LeftOut>,
     /// The cap on the output of each choice.
     pub cap: u64,
     /// Whether that cap is not the client's own.
@@ -37,6 +40,25 @@ pub struct Quote {
     pub verdict: Result<Taken, Refused>,
 }
 
+/// A target that would not be tried.
+pub struct LeftOut {
+    /// The provider.
+    pub provider: Arc<str>,
+    /// The provider's model.
+    pub model: Arc<str>,
+    /// Why not, for programs.
+    pub name: &'static str,
+    /// Why not, for people.
+    pub why: String,
+}
+
+impl LeftOut {
+    fn new(target: &Target, why: &Exclusion) -> LeftOut {
+        let (provider, model) = (target.provider_name.clone(), target.model.clone());
+        LeftOut { provider, model, name: why.name(), why: why.to_string() }
+    }
+}
+
 /// What a call would be at one target.
 pub struct Offer {
     /// The provider.
@@ -49,12 +71,14 @@ pub struct Offer {
     pub input: Counted,
     /// The most that it can cost, markup included, as the likely case.
     pub worst: Money,
-    /// What it probably costs: all input at the plain rate, and the usual output.
+    /// What it probably costs: the input as it is billed, and the usual output.
     pub likely: Money,
     /// The output tokens of the likely case.
     pub likely_output: u64,
     /// Whether these were learned from replies, rather than taken by default.
     pub learned: bool,
+    /// Why it stands where it does.
+    pub reason: Reason,
 }
 
 /// How it would be admitted.
@@ -94,7 +118,12 @@ pub fn quote(
 ) -> Result<Quote, CallError> {
     let route = super::route(runtime, caller, operation)?;
     let (cap, ours) = admit::cap(&route, operation);
-    let plan = admit::plan(runtime, &route, operation, cap, clock::now())?;
+    // What a cache may save is left out: it is gone in minutes, and a quote may be kept.
+    let at = clock::now();
+    let planner =
+        Planner { runtime, sizes, caller, operation, cap, at, curious: false, warm: None };
+    let planned = planner.plan(&route)?;
+    let plan = planned.candidates;
     let bound = cap.saturating_mul(operation.choices());
 
     let model = operation.model();
@@ -109,12 +138,13 @@ pub fn quote(
         trial(&facets, held).refusal.map_or(Ok(held), |refusal| Err(Refused::Limit(refusal)))
     });
     let offer = |candidate: &Candidate<'_>| {
-        let learned = sizes.learned(candidate.target, &caller.account);
+        let learned = sizes.mean(candidate.target, &caller.account).is_some();
         offer(candidate, operation, markup, bound, learned).map_err(|_| Refused::Uncountable)
     };
     Ok(Quote {
-        order: route.order,
+        order: route.rules.order,
         offers: plan.iter().map(offer).collect::<Result<_, _>>()?,
+        left_out: planned.left_out.iter().map(|(target, why)| LeftOut::new(target, why)).collect(),
         cap,
         cap_is_ours: ours && bound > 0,
         holds: caller.holds,
@@ -129,11 +159,11 @@ fn offer(
     operation: &Operation<'_>,
     markup: Markup,
     bound: u64,
-    learned: Option<u64>,
+    learned: bool,
 ) -> Result<Offer, PriceError> {
-    let Candidate { target, card, input, .. } = candidate;
-    let one = learned.unwrap_or(sizes::UNKNOWN);
-    let likely_output = one.saturating_mul(operation.choices()).min(bound);
+    let Candidate { target, input, need, reason, .. } = candidate;
+    let card = candidate.card();
+    let likely_output = need.output_tokens;
     let usage = Usage::new().with(Class::Input, input.tokens).with(Class::Output, likely_output);
     Ok(Offer {
         provider: target.provider_name.clone(),
@@ -143,7 +173,8 @@ fn offer(
         worst: markup.price_call(candidate.bound(operation, bound)?, Rounding::Up)?,
         likely: markup.price_call(card.cost(&usage, Rounding::HalfEven)?, Rounding::HalfEven)?,
         likely_output,
-        learned: learned.is_some(),
+        learned,
+        reason: *reason,
     })
 }
 
@@ -157,7 +188,7 @@ mod tests {
 
     use super::*;
     use crate::call::{OnClientGone, Site};
-    use crate::routing::{Route, Routes, Target};
+    use crate::routing::{Abilities, Route, Routes};
     use crate::tenants::Allowed;
     use crate::upstream::{Endpoint, Patience};
 
@@ -182,7 +213,9 @@ mod tests {
             family: tollgate_tokenizer::family("gpt-4o"),
             counted_as: "gpt-4o".into(),
             max_output_tokens: None,
+            abilities: Abilities::default(),
             weight: 1,
+            keys: 1,
             health: Arc::default(),
         }
     }
@@ -190,7 +223,8 @@ mod tests {
     fn runtime() -> Runtime {
         let mut routes = Routes::default();
         let targets = vec![target("dear", "2", "20"), target("cheap", "1", "10")];
-        let route = Route { order: Order::Cheapest, targets, max_output_tokens: Some(1_000) };
+        let mut route = Route::new(Order::Cheapest, targets);
+        route.max_output_tokens = Some(1_000);
         routes.insert("fast".to_owned(), route);
         let site = Site {
             name: "p".into(),
@@ -269,8 +303,9 @@ mod tests {
         sizes.observe(&target("cheap", "1", "10"), &Arc::from("a"), 40);
         let quote = quoted(Holds::Adaptive, &[], &sizes, BODY);
         assert!(quote.offers[0].learned && !quote.offers[1].learned);
-        assert!((40..=64).contains(&quote.offers[0].likely_output));
-        assert_eq!(quote.offers[1].likely_output, 256);
+        assert!((38..=42).contains(&quote.offers[0].likely_output));
+        // Of the other nothing is known but this.
+        assert!((38..=42).contains(&quote.offers[1].likely_output));
     }
 
     #[test]

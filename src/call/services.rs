@@ -11,6 +11,7 @@ use tollgate_accounting::PriceList;
 use tollgate_providers::{Bounds, Provider};
 
 use super::counting::Counting;
+use super::prefixes::Prefixes;
 use super::queue::Queues;
 use super::shared::Flights;
 use super::sizes::Sizes;
@@ -30,6 +31,8 @@ pub struct Services {
     pub runtime: ArcSwap<Runtime>,
     /// Prompt templates.
     pub prompts: Arc<Shelf>,
+    /// Which target worked on which prompt's beginning.
+    pub prefixes: Prefixes,
     /// What replies have come to.
     pub sizes: Sizes,
     /// Calls that wait their turn at soft limits.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tollgate_accounting::OutputSizes;
 
-use super::admit::Candidate;
+use super::planning::Candidate;
 use crate::routing::Target;
 use crate::tenants::Caller;
 
@@ -62,11 +62,24 @@ impl Sizes {
 
     /// What was learned of replies there: the account's own, once there are enough, else everybody's.
     pub(super) fn learned(&self, target: &Target, account: &Arc<str>) -> Option<u64> {
+        self.of(target, account, |sizes| sizes.percentile(PERCENT))
+    }
+
+    /// The mean of the replies there, and how many it is of.
+    pub(super) fn mean(&self, target: &Target, account: &Arc<str>) -> Option<(u64, u32)> {
+        self.of(target, account, |sizes| Some((sizes.mean()?, sizes.observations())))
+    }
+
+    fn of<T>(
+        &self,
+        target: &Target,
+        account: &Arc<str>,
+        figure: impl Fn(&OutputSizes) -> Option<T>,
+    ) -> Option<T> {
         let own = key(target, account);
         let learned = |key: &Key, least: u32| {
             let shard = self.shard(key).lock().unwrap_or_else(PoisonError::into_inner);
-            let sizes = shard.get(key).filter(|sizes| sizes.observations() >= least)?;
-            sizes.percentile(PERCENT)
+            figure(shard.get(key).filter(|sizes| sizes.observations() >= least)?)
         };
         learned(&own, ENOUGH).or_else(|| learned(&key(target, &Arc::from("")), 1))
     }

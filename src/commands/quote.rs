@@ -63,6 +63,7 @@ fn show(quote: &Value, output: &mut Output) -> Result<()> {
         ("likely_usd", Column::number("likely").in_unit("USD")),
         ("likely_output_tokens", Column::number("likely_output").in_unit("tokens")),
         ("likely_from", Column::text("likely_from")),
+        ("reason", Column::text("reason")),
     ];
     let mut targets = table(&quote["targets"], &columns);
     targets.columns.push(Column::text("price"));
@@ -72,6 +73,10 @@ fn show(quote: &Value, output: &mut Output) -> Result<()> {
         row.push(words(&target["price"]["version"]).into());
     }
     output.table(&targets, Format::Table)?;
+    for out in quote["left_out"].as_array().into_iter().flatten() {
+        let (provider, model, why) = (words(&out["provider"]), words(&out["model"]), &out["why"]);
+        output.line(&format!("left out     {provider}/{model} {}", words(why)))?;
+    }
     if quote["limits"].as_array().is_some_and(|limits| !limits.is_empty()) {
         let columns = [
             ("account", Column::text("account")),

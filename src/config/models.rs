@@ -7,11 +7,12 @@ use super::{
     snapshot::{Alias, Route, Target},
 };
 
-const ROUTES: [(&str, Route); 4] = [
+const ROUTES: [(&str, Route); 5] = [
     ("cheapest", Route::Cheapest),
     ("fastest", Route::Fastest),
     ("weighted", Route::Weighted),
     ("ordered", Route::Ordered),
+    ("blend", Route::Blend { cost: 1, latency: 1 }),
 ];
 /// A plan tries its targets one after the other, so a longer list is a longer wait.
 const MOST_TARGETS: usize = 16;
@@ -48,23 +49,66 @@ fn check_name(name: &str, field: &Field<'_>, served: &Served<'_>) {
 }
 
 fn alias<'t>(name: &str, field: Field<'t>, table: Section<'t>, served: &Served<'_>) -> Placed<'t> {
-    let route = table.get("route").and_then(|field| field.choice(&ROUTES));
-    let route = route.unwrap_or(Route::Ordered);
+    let route = route(&field, &table);
     let max_output_tokens = table.get("max_output_tokens");
     let max_output_tokens = max_output_tokens.and_then(|field| field.whole(1..=10_000_000));
+    let max_cost = table.get("max_cost").and_then(|field| field.dollars());
+    let max_latency = table.get("max_latency").and_then(|field| field.duration());
     let list = table.require("targets", "it says what the alias stands for");
-    let items = list.as_ref().and_then(|list| list.list());
-    match (&list, &items) {
-        (Some(list), Some(items)) if items.is_empty() => {
-            list.error::<()>("the alias stands for nothing")
-        }
-        (Some(list), Some(items)) if items.len() > MOST_TARGETS => {
-            list.error(&format!("more than {MOST_TARGETS} targets"))
-        }
-        _ => None,
+    let targets = list.map(|list| targets(&list, route, served)).unwrap_or_default();
+    let kept = |list: Option<Field<'t>>| {
+        let targets = list.map(|list| self::targets(&list, Route::Ordered, served));
+        targets.unwrap_or_default().into_iter().map(|(_, target)| target).collect()
     };
+    let on_context_length = kept(table.get("on_context_length"));
+    let on_content_policy = kept(table.get("on_content_policy"));
+    if route == Route::Weighted && !targets.is_empty() && targets.iter().all(|(_, t)| t.weight == 0)
+    {
+        field.key_error("all weights are 0", None);
+    }
+    table.done();
+    let (places, targets) = targets.into_iter().unzip();
+    let alias = Alias {
+        name: name.to_owned(),
+        route,
+        targets,
+        max_output_tokens,
+        max_cost,
+        max_latency,
+        on_context_length,
+        on_content_policy,
+    };
+    Placed { field, alias, targets: places }
+}
+
+fn route(alias: &Field<'_>, table: &Section<'_>) -> Route {
+    let route = table.get("route").and_then(|field| field.choice(&ROUTES));
+    let route = route.unwrap_or(Route::Ordered);
+    let blend = matches!(route, Route::Blend { .. });
+    let weight = |field: Option<Field<'_>>| {
+        let Some(field) = field else { return 1 };
+        if !blend {
+            field.warn("it counts only under route = \"blend\"", None);
+        }
+        field.whole(0..=1_000).and_then(|weight| u32::try_from(weight).ok()).unwrap_or(1)
+    };
+    let (cost, latency) = (weight(table.get("cost_weight")), weight(table.get("latency_weight")));
+    if blend && cost == 0 && latency == 0 {
+        alias.key_error("both weights are 0", None);
+    }
+    if blend { Route::Blend { cost, latency } } else { route }
+}
+
+/// A list of targets, each with its place.
+fn targets<'t>(list: &Field<'t>, route: Route, served: &Served<'_>) -> Vec<(Field<'t>, Target)> {
+    let Some(items) = list.list() else { return Vec::new() };
+    if items.is_empty() {
+        list.error::<()>("the alias stands for nothing");
+    } else if items.len() > MOST_TARGETS {
+        list.error::<()>(&format!("more than {MOST_TARGETS} targets"));
+    }
     let mut targets: Vec<(Field<'t>, Target)> = Vec::new();
-    for item in items.into_iter().flatten() {
+    for item in items {
         let Some(target) = target(&item, route, served) else { continue };
         let same = |(_, other): &(_, Target)| {
             other.provider == target.provider && other.model == target.model
@@ -75,17 +119,7 @@ fn alias<'t>(name: &str, field: Field<'t>, table: Section<'t>, served: &Served<'
             targets.push((item, target));
         }
     }
-    if route == Route::Weighted && !targets.is_empty() && targets.iter().all(|(_, t)| t.weight == 0)
-    {
-        field.key_error("all weights are 0", None);
-    }
-    table.done();
-    let (places, targets) = targets.into_iter().unzip();
-    Placed {
-        field,
-        alias: Alias { name: name.to_owned(), route, targets, max_output_tokens },
-        targets: places,
-    }
+    targets
 }
 
 fn target(item: &Field<'_>, route: Route, served: &Served<'_>) -> Option<Target> {

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
-use tollgate_accounting::{Limit, PriceCard, PriceList, Rates, Terms, Timestamp};
+use tollgate_accounting::{Limit, Money, PriceCard, PriceList, Rates, Terms, Timestamp};
 
 use super::{problem::Problem, secret::Secret, tokenizers::Tokenizers};
 use crate::prompts::File;
@@ -180,6 +180,14 @@ pub struct Alias {
     pub targets: Vec<Target>,
     /// The output cap of a call that asks for none, and the most that a call may ask for.
     pub max_output_tokens: Option<u64>,
+    /// A target is left out where a call is expected to cost more.
+    pub max_cost: Option<Money>,
+    /// A target is left out where a call is expected to take longer: a stream to its first token.
+    pub max_latency: Option<Duration>,
+    /// Where a call goes whose prompt is too long for the targets.
+    pub on_context_length: Vec<Target>,
+    /// Where a call goes that a target's content policy refuses.
+    pub on_content_policy: Vec<Target>,
 }
 
 /// How an alias chooses among its targets.
@@ -193,6 +201,13 @@ pub enum Route {
     Weighted,
     /// As written: the next one only when the one before fails.
     Ordered,
+    /// By cost and time together, each counting so much.
+    Blend {
+        /// How much cost counts.
+        cost: u32,
+        /// How much time counts.
+        latency: u32,
+    },
 }
 
 /// A model at a provider.

@@ -44,7 +44,11 @@ pub(super) fn emptiness(
     }
     for (name, field) in root.section("providers").iter().flat_map(Section::rest) {
         let target = |target: &Target| target.provider == name;
-        let aliased = aliases.iter().any(|placed| placed.alias.targets.iter().any(target));
+        let of = |Placed { alias, .. }: &Placed<'_>| {
+            let kept = alias.on_context_length.iter().chain(&alias.on_content_policy);
+            alias.targets.iter().chain(kept).any(target)
+        };
+        let aliased = aliases.iter().any(of);
         if field.is_table() && served.nothing_at(name) && !aliased {
             let help = "add models = [..], or an alias with a target there";
             field.key_warning("nothing can be asked of this provider", Some(help.to_owned()));

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tollgate_accounting::{Limit, PriceList, Timestamp};
 
 use super::prompts::admin as prompts;
-use super::{corrections, strangers, view};
+use super::{Watched, corrections, strangers, targets, view};
 use crate::clock;
 use crate::control::{Control, ControlError, NewKey, Publisher};
 use crate::ledger::{CallId, Filter, GroupBy, Ledger, Question, Reader, Refused, StoreError};
@@ -47,6 +47,8 @@ pub struct Admin {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Addresses that show a wrong key.
     pub strangers: Arc<Strangers>,
+    /// Every target that was asked, as it is now.
+    pub targets: Arc<dyn Fn() -> Vec<Watched> + Send + Sync>,
     /// Reads the configuration again; the error lists everything wrong with it.
     pub reload: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
 }
@@ -126,6 +128,7 @@ pub fn admin_routes(admin: Admin) -> Router {
     let guarded = Router::new()
         .route("/metrics", get(metrics))
         .route("/admin/accounts", get(accounts))
+        .route("/admin/providers", get(providers))
         .route("/admin/keys", get(keys).post(create_key))
         .route("/admin/keys/{id}", delete(revoke_key))
         .route("/admin/limits", get(limits).post(add_limit).delete(remove_limit))
@@ -215,6 +218,14 @@ async fn accounts(State(admin): State<Admin>) -> Response {
         })
         .collect();
     ok(&json!({ "data": rows, "open_calls": admin.ledger.open_calls() }))
+}
+
+async fn providers(State(admin): State<Admin>) -> Result<Response, Problem> {
+    let by = vec![GroupBy::Provider, GroupBy::Model];
+    let question = Question::new(Filter::default(), by);
+    let reader = admin.reader.clone();
+    let rows = blocking(move || reader.report(&question)).await?;
+    Ok(ok(&targets::view(&(admin.targets)(), &rows)))
 }
 
 async fn keys(State(admin): State<Admin>) -> Result<Response, Problem> {

@@ -13,6 +13,7 @@ use crate::clock;
 use crate::control::ControlError;
 use crate::ledger::{CallId, Refused, Used};
 use crate::prompts::RenderError;
+use crate::routing::{NotReady, Unready};
 use crate::tenants::Denied;
 
 /// The longest wait a client is told to sit out. Beyond it some SDKs hang (anthropic-python sleeps for
@@ -275,6 +276,14 @@ impl From<CallError> for Failed {
                 );
                 Failed::invalid(StatusCode::BAD_REQUEST, "model_unpriced", message).param("model")
             }
+            CallError::NotReady { not, why } => not_ready(not, &why),
+            CallError::Ceiling { why, passes: true } => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Failed::new(status, "server_error", "latency_ceiling", why).retry_after(1_000_000)
+            }
+            CallError::Ceiling { why, passes: false } => {
+                Failed::invalid(StatusCode::BAD_REQUEST, "price_ceiling", why)
+            }
             CallError::KeyUsed(used) => used.into(),
             CallError::Stopped => {
                 let message = "the run was stopped, or its time is over";
@@ -362,6 +371,29 @@ impl From<Refused> for Failed {
             ),
         }
     }
+}
+
+/// No provider is asked, for none would serve the call now: a limit of theirs is told as one.
+fn not_ready(not: NotReady, why: &str) -> Failed {
+    tracing::warn!(why, "no provider can be asked now");
+    let mut failed = match not.why {
+        Unready::Resting | Unready::Limit(_) => Failed::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limit_exceeded",
+            "upstream_rate_limit",
+            "every provider of this model is at its own rate limit now",
+        ),
+        Unready::Breaker | Unready::Probed | Unready::Credential | Unready::Full => Failed::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "server_error",
+            "upstream_unavailable",
+            "no provider of this model can be asked now",
+        ),
+    };
+    failed.wire.extra.push(("attempts", 0.into()));
+    let now = u64::try_from(clock::now().micros()).unwrap_or(0);
+    let wait = i64::try_from(not.until.saturating_sub(now)).unwrap_or(i64::MAX);
+    if wait <= LONGEST_WAIT_MICROS { failed.retry_after(wait) } else { failed.final_word() }
 }
 
 fn limit(refusal: &Refusal) -> Failed {

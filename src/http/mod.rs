@@ -16,6 +16,7 @@ mod quote;
 mod runs;
 mod sse;
 mod strangers;
+mod targets;
 pub mod view;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use tollgate_providers::Dialect;
 pub use admin::{Admin, AdminKey, Prices, admin_routes};
 pub use error::Failed;
 pub use strangers::Peer;
+pub use targets::Watched;
 
 use crate::call::Worker;
 use crate::control::Control;

@@ -7,7 +7,7 @@ use tollgate_accounting::{Amounts, Class, Fit, Metric, Money, Standing, Timestam
 use super::Failed;
 use super::error::amount;
 use crate::call::Operation;
-use crate::call::quote::{Offer, Quote, Taken};
+use crate::call::quote::{LeftOut, Offer, Quote, Taken};
 use crate::ledger::{
     CallId, Entry, GroupBy, KeyRow, Kind, Measure, Reader, Refused, ReportRow, StoreError,
 };
@@ -155,7 +155,7 @@ pub fn standing(standing: &Standing) -> Value {
 
 /// What a call of that account would come to.
 pub fn quote(account: &str, operation: &Operation<'_>, quote: Quote) -> Value {
-    let Quote { order, offers, cap, cap_is_ours, holds, worst, fits, verdict } = quote;
+    let Quote { order, offers, left_out, cap, cap_is_ours, holds, worst, fits, verdict } = quote;
     let mut value = json!({
         "object": "quote",
         "account": account,
@@ -165,6 +165,7 @@ pub fn quote(account: &str, operation: &Operation<'_>, quote: Quote) -> Value {
         "choices": operation.choices(),
         "route": order.name(),
         "targets": offers.iter().map(offer).collect::<Vec<_>>(),
+        "left_out": left_out.iter().map(self::left_out).collect::<Vec<_>>(),
         "max_output_tokens": (operation.asked_output() != Some(0)).then_some(cap),
         "max_output_tokens_from": if cap_is_ours { "gateway" } else { "request" },
         "holds": holds.name(),
@@ -189,7 +190,8 @@ pub fn quote(account: &str, operation: &Operation<'_>, quote: Quote) -> Value {
 }
 
 fn offer(offer: &Offer) -> Value {
-    let Offer { provider, model, card, input, worst, likely, likely_output, learned } = offer;
+    let Offer { provider, model, card, input, worst, likely, likely_output, learned, reason } =
+        offer;
     json!({
         "provider": &**provider,
         "model": &**model,
@@ -204,7 +206,13 @@ fn offer(offer: &Offer) -> Value {
         "likely_usd": likely.to_string(),
         "likely_output_tokens": likely_output,
         "likely_from": if *learned { "learned" } else { "default" },
+        "reason": reason.to_string(),
     })
+}
+
+fn left_out(out: &LeftOut) -> Value {
+    let LeftOut { provider, model, name, why } = out;
+    json!({ "provider": &**provider, "model": &**model, "reason": name, "why": why })
 }
 
 fn amounts(amounts: &Amounts) -> Value {

@@ -87,7 +87,8 @@ impl OpenHold {
         Durable { ledger: self.ledger.clone(), seq: self.seq }
     }
 
-    /// Starts another attempt; the one before it was given up. Where the account pays for what that one
+    /// Starts another attempt; the one before it was given up, or was never made and
+    /// makes way. Where the account pays for what that one
     /// may have cost, the hold is extended by it first.
     pub fn begin(&self, attempt: Attempt) -> Result<(), Stop> {
         let (id, more) = {
@@ -98,7 +99,14 @@ impl OpenHold {
         if let Some(more) = more {
             self.ledger.extend(&self.meter, id, more)?;
         }
-        lock(&self.meter).attempts.push(attempt);
+        let mut meter = lock(&self.meter);
+        match meter.current() {
+            Some(unmade) if unmade.reach == Reach::Planned && unmade.ended.is_none() => {
+                *unmade = attempt;
+            }
+            _ => meter.attempts.push(attempt),
+        }
+        drop(meter);
         self.ledger.journal(&self.meter);
         Ok(())
     }

@@ -1,17 +1,25 @@
 //! From a model's name to an ordered plan of targets. A pure choice: prices, health and chance are
 //! handed in, nothing is asked.
 
+mod budget;
 mod health;
+mod outputs;
 mod plan;
+mod reason;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tollgate_accounting::{Money, PriceCard, PriceList, Timestamp};
+use tollgate_accounting::{PriceCard, PriceList, Timestamp};
 use tollgate_tokenizer::Family;
 
-pub use health::Health;
-pub use plan::{Order, order};
+pub use budget::RetryBudget;
+pub use health::{
+    Breaker, Fault, Health, KeyReport, Need, NotReady, Permit, Report, Unready, View,
+};
+pub use outputs::likely_outputs;
+pub use plan::{LeftOut, Offer, Order, Place, Plan, Rules, plan};
+pub use reason::{Exclusion, Reason};
 
 /// A model at a provider, with everything about it that a call needs to know.
 #[derive(Clone, Debug)]
@@ -30,8 +38,12 @@ pub struct Target {
     pub counted_as: Arc<str>,
     /// The most it writes, where that is known.
     pub max_output_tokens: Option<u64>,
+    /// What else it can do.
+    pub abilities: Abilities,
     /// Its share under [`Order::Weighted`].
     pub weight: u32,
+    /// How many keys its provider has.
+    pub keys: usize,
     /// How it has been doing.
     pub health: Arc<Health>,
 }
@@ -41,17 +53,55 @@ impl Target {
     pub fn card(&self, at: Timestamp) -> Option<&PriceCard> {
         self.prices.as_ref()?.standard(at).map(|card| &**card)
     }
+
+    /// `provider/model`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.provider_name, self.model)
+    }
+}
+
+/// What a model can do, as far as that is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Abilities {
+    /// The most tokens of a prompt.
+    pub input_tokens: Option<u64>,
+    /// Whether it calls tools.
+    pub tools: Option<bool>,
+    /// Whether it reads pictures.
+    pub images: Option<bool>,
+    /// Whether it hears.
+    pub audio: Option<bool>,
 }
 
 /// What a model's name stands for.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// How its targets are ordered for a call.
-    pub order: Order,
+    /// How its targets are chosen for a call.
+    pub rules: Rules,
     /// Never empty.
     pub targets: Vec<Target>,
+    /// Where a call goes whose prompt is too long for the targets.
+    pub on_context_length: Vec<Target>,
+    /// Where a call goes that a target's content policy refuses.
+    pub on_content_policy: Vec<Target>,
     /// The operator's cap on a choice's output tokens.
     pub max_output_tokens: Option<u64>,
+    /// Attempts beyond the first that its calls may still make.
+    pub budget: Arc<RetryBudget>,
+}
+
+impl Route {
+    /// A route without ceilings, caps and fallbacks.
+    pub fn new(order: Order, targets: Vec<Target>) -> Route {
+        Route {
+            rules: Rules::of(order),
+            targets,
+            on_context_length: Vec::new(),
+            on_content_policy: Vec::new(),
+            max_output_tokens: None,
+            budget: Arc::default(),
+        }
+    }
 }
 
 /// Why a name stands for nothing.
@@ -150,9 +200,6 @@ impl Routes {
     }
 }
 
-/// What a call would cost at a target, for choosing the cheapest.
-pub type Quote = Option<Money>;
-
 /// Edits (insert, delete, change) from one name to the other; Levenshtein 1966. Long names are not
 /// compared: nobody mistypes those by hand.
 fn distance(a: &str, b: &str) -> usize {
@@ -178,7 +225,7 @@ mod tests {
     use super::*;
 
     fn route() -> Route {
-        Route { order: Order::Ordered, targets: Vec::new(), max_output_tokens: None }
+        Route::new(Order::Ordered, Vec::new())
     }
 
     #[test]

@@ -1,18 +1,32 @@
-//! The order in which a route's targets are tried for one call.
+//! Which targets are tried for one call, in which order, and why: a pure choice over what the call
+//! would cost at each, how each has been doing, the route's rule, the time and a random number.
 
-use super::{Health, Quote, Route};
+use tollgate_accounting::Money;
+
+use super::health::{NotReady, View};
+use super::reason::{Exclusion, Reason};
+
+/// The longest plan: a call that was refused so often is told so.
+const MOST_PLACES: usize = 8;
 
 /// The rule a route's targets are ordered by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Least expensive for this call first.
     Cheapest,
-    /// Soonest to answer lately first.
+    /// Soonest to have answered first, of two taken by chance.
     Fastest,
     /// By chance, in proportion to the weights.
     Weighted,
     /// As written.
     Ordered,
+    /// By cost and time together, each as a multiple of the least there is, in these proportions.
+    Blend {
+        /// How much cost counts.
+        cost: u32,
+        /// How much time counts.
+        latency: u32,
+    },
 }
 
 impl Order {
@@ -23,113 +37,260 @@ impl Order {
             Order::Fastest => "fastest",
             Order::Weighted => "weighted",
             Order::Ordered => "ordered",
+            Order::Blend { .. } => "blend",
         }
     }
 }
 
-/// Orders the targets for a call: indices into `route.targets`. Targets that asked to be left alone
-/// come last: they are still better than no answer.
-///
-/// `quotes` holds what the call would cost at each, `chance` is a random number.
-pub fn order(route: &Route, quotes: &[Quote], now_micros: u64, mut chance: u64) -> Vec<usize> {
-    let targets = &route.targets;
-    let mut plan: Vec<usize> = (0..targets.len()).collect();
-    let health_of = |at: &usize| targets.get(*at).map(|t| &*t.health);
-    match route.order {
-        Order::Ordered => {}
-        // Stable sorts: equals stay as written. A target without a price is tried last.
-        Order::Cheapest => plan.sort_by_key(|at| {
-            let quote = quotes.get(*at).copied().flatten();
-            (quote.is_none(), quote)
-        }),
-        Order::Fastest => plan.sort_by_key(|at| health_of(at).map_or(0, Health::first_byte_us)),
-        Order::Weighted => {
-            let mut rest = std::mem::take(&mut plan);
-            while !rest.is_empty() {
-                let weight = |at: &usize| targets.get(*at).map_or(0, |t| u64::from(t.weight));
-                let sum: u64 = rest.iter().map(weight).sum();
-                let mut left = if sum == 0 { 0 } else { chance % sum };
-                let chosen = rest.iter().position(|at| {
-                    let found = left < weight(at);
-                    left = left.saturating_sub(weight(at));
-                    found
-                });
-                plan.push(rest.remove(chosen.unwrap_or(0)));
-                // A step of SplitMix64, so that each draw is its own.
-                chance = chance.wrapping_add(0x9E37_79B9_7F4A_7C15);
-                chance = (chance ^ (chance >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            }
+/// How a route chooses.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// The order.
+    pub order: Order,
+    /// A target is left out where the call is expected to cost more.
+    pub max_cost: Option<Money>,
+    /// A target is left out where the call is expected to take longer: to its first token if it is a
+    /// stream, else in all. In microseconds.
+    pub max_latency_us: Option<u64>,
+}
+
+impl Rules {
+    /// A rule without ceilings.
+    pub const fn of(order: Order) -> Rules {
+        Rules { order, max_cost: None, max_latency_us: None }
+    }
+}
+
+/// What the call would be at one target.
+#[derive(Clone, Debug, Default)]
+pub struct Offer {
+    /// Why the target cannot serve this call at all, if it cannot.
+    pub unfit: Option<Exclusion>,
+    /// What the call is expected to cost there; none where that is not known.
+    pub cost: Option<Money>,
+    /// What a prefix in the provider's cache saves; the cost is without it already.
+    pub saves: Option<Money>,
+    /// Output tokens that are likely.
+    pub output_tokens: u64,
+    /// Its share under [`Order::Weighted`].
+    pub weight: u32,
+    /// How it is now.
+    pub view: View,
+}
+
+/// The targets to be tried, best first, and those that are not.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// In the order they are tried.
+    pub places: Vec<Place>,
+    /// As they stand in the route.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A target's place in a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its index in the route.
+    pub target: usize,
+    /// Why it stands there.
+    pub reason: Reason,
+}
+
+/// A target that is not in a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its index in the route.
+    pub target: usize,
+    /// Why.
+    pub why: Exclusion,
+}
+
+impl Plan {
+    /// When the first of the targets that were left out for a time can be asked; none where there is
+    /// no such target.
+    pub fn ready_at(&self) -> Option<NotReady> {
+        let times = self.left_out.iter().filter_map(|out| match &out.why {
+            Exclusion::NotReady(not) => Some(*not),
+            _ => None,
+        });
+        times.min_by_key(|not| not.until)
+    }
+}
+
+/// Plans a call. `chance` is a random number.
+pub fn plan(rules: &Rules, offers: &[Offer], stream: bool, chance: u64) -> Plan {
+    let mut plan = Plan::default();
+    let mut fit: Vec<usize> = Vec::with_capacity(offers.len());
+    for (target, offer) in offers.iter().enumerate() {
+        match exclusion(rules, offer, stream) {
+            Some(why) => plan.left_out.push(LeftOut { target, why }),
+            None => fit.push(target),
         }
     }
-    plan.sort_by_key(|at| health_of(at).is_some_and(|h| h.rests(now_micros)));
+    let choice = Choice { offers, chance };
+    plan.places = choice.ordered(rules.order, fit);
+    plan.places.truncate(MOST_PLACES);
     plan
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use tollgate_accounting::Money;
-
-    use super::*;
-    use crate::routing::Target;
-
-    fn route(order: Order, weights: &[u32]) -> Route {
-        let target = |weight: &u32| Target {
-            provider: 0,
-            provider_name: "p".into(),
-            model: "m".into(),
-            prices: None,
-            family: tollgate_tokenizer::family("gpt-4o"),
-            counted_as: "gpt-4o".into(),
-            max_output_tokens: None,
-            weight: *weight,
-            health: Arc::default(),
-        };
-        let targets = weights.iter().map(target).collect();
-        Route { order, targets, max_output_tokens: None }
+fn exclusion(rules: &Rules, offer: &Offer, stream: bool) -> Option<Exclusion> {
+    if let Some(why) = &offer.unfit {
+        return Some(why.clone());
     }
+    if let (Some(cost), Some(most)) = (offer.cost, rules.max_cost)
+        && cost > most
+    {
+        return Some(Exclusion::Cost { expected: cost, most });
+    }
+    if let Some(not) = offer.view.unready {
+        return Some(Exclusion::NotReady(not));
+    }
+    let most_us = rules.max_latency_us?;
+    let view = &offer.view;
+    let expected_us = if stream { view.first_us } else { view.predicted_us(offer.output_tokens) };
+    (expected_us > most_us).then_some(Exclusion::Latency { expected_us, most_us })
+}
 
-    #[test]
-    fn each_rule_orders_as_it_says() {
-        let quotes = [30, 10, 20].map(|n| Some(Money::from_nanos(n)));
-        let cases = [
-            (Order::Ordered, vec![0, 1, 2]),
-            (Order::Cheapest, vec![1, 2, 0]),
-            (Order::Fastest, vec![0, 2, 1]),
-        ];
-        for (rule, expected) in cases {
-            let route = route(rule, &[1, 1, 1]);
-            for (target, micros) in route.targets.iter().zip([5, 900, 70]) {
-                target.health.answered(micros);
+struct Choice<'o> {
+    offers: &'o [Offer],
+    chance: u64,
+}
+
+impl Choice<'_> {
+    // Stable sorts: equals stay as written.
+    fn ordered(mut self, order: Order, mut fit: Vec<usize>) -> Vec<Place> {
+        match order {
+            Order::Ordered => places(&fit, |_| Reason::Written),
+            Order::Cheapest => {
+                // A target whose cost is not known is tried last.
+                fit.sort_by_key(|at| self.cost(*at).map_or((true, Money::ZERO), |c| (false, c)));
+                places(&fit, |at| match self.cost(at) {
+                    Some(cost) => Reason::Cost { expected: cost, saves: self.saves(at) },
+                    None => Reason::Unknown,
+                })
             }
-            assert_eq!(order(&route, &quotes, 0, 7), expected, "{rule:?}");
+            Order::Weighted => {
+                let drawn = self.drawn(fit);
+                let reason = |at: usize| Reason::Share(self.offers.get(at).map_or(0, |o| o.weight));
+                self.warm_first(places(&drawn, reason), |_| true)
+            }
+            Order::Fastest => {
+                fit.sort_by_key(|at| self.load(*at));
+                self.better_of_two(&mut fit);
+                let best = fit.first().map_or(0, |at| self.time(*at));
+                let near = |at| self.time(at) <= best.saturating_add(best / 4);
+                self.warm_first(places(&fit, |at| Reason::Time(self.time(at))), near)
+            }
+            Order::Blend { cost, latency } => {
+                let costs = fit.iter().filter_map(|at| self.cost(*at)).map(Money::nanos);
+                let least_cost = costs.min().unwrap_or(0).max(1);
+                let times = fit.iter().map(|at| self.time(*at)).filter(|us| *us > 0);
+                let least_us = times.min().unwrap_or(0).max(1);
+                let score = |at: usize| {
+                    let nanos = self.cost(at).map_or(i64::MAX, Money::nanos).max(least_cost);
+                    let us = self.time(at).max(least_us);
+                    u128::from(cost) * multiple(nanos.unsigned_abs(), least_cost.unsigned_abs())
+                        + u128::from(latency) * multiple(us, least_us)
+                };
+                fit.sort_by_cached_key(|at| score(*at));
+                places(&fit, |at| Reason::Blend {
+                    cost: self.cost(at).unwrap_or(Money::ZERO),
+                    us: self.time(at),
+                })
+            }
         }
     }
 
-    #[test]
-    fn an_unpriced_target_is_the_last_of_the_cheapest() {
-        let quotes = [None, Some(Money::from_nanos(9))];
-        assert_eq!(order(&route(Order::Cheapest, &[1, 1]), &quotes, 0, 0), [1, 0]);
+    fn cost(&self, at: usize) -> Option<Money> {
+        self.offers.get(at)?.cost
     }
 
-    #[test]
-    fn weights_are_the_shares_of_first_places() {
-        let route = route(Order::Weighted, &[1, 3]);
-        let mut chance = 1_u64;
-        let mut firsts = [0_u32; 2];
-        for _ in 0..4000 {
-            chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
-            firsts[order(&route, &[], 0, chance >> 33)[0]] += 1;
+    fn saves(&self, at: usize) -> Option<Money> {
+        self.offers.get(at)?.saves.filter(|saved| *saved > Money::ZERO)
+    }
+
+    fn time(&self, at: usize) -> u64 {
+        self.offers.get(at).map_or(0, |offer| offer.view.predicted_us(offer.output_tokens))
+    }
+
+    /// The time, times the calls that share it.
+    fn load(&self, at: usize) -> u128 {
+        let in_flight = self.offers.get(at).map_or(0, |offer| offer.view.in_flight);
+        u128::from(self.time(at)) * (u128::from(in_flight) + 1)
+    }
+
+    /// Puts the better of two targets taken by chance first ("the power of two choices", Mitzenmacher
+    /// 2001): all callers together do not run to the one that was best a moment ago. The others stay
+    /// in their order, best first.
+    fn better_of_two(&mut self, sorted: &mut [usize]) {
+        let len = sorted.len() as u64;
+        if len < 3 {
+            return;
         }
-        assert!((900..1100).contains(&firsts[0]), "{firsts:?}");
+        let one = self.draw() % len;
+        let other = (one + 1 + self.draw() % (len - 1)) % len;
+        // They are sorted, so the better one is the earlier one.
+        let better = usize::try_from(one.min(other)).unwrap_or(0);
+        if let Some(sorted) = sorted.get_mut(..=better) {
+            sorted.rotate_right(1);
+        }
     }
 
-    #[test]
-    fn a_target_that_asked_for_rest_comes_last() {
-        let route = route(Order::Ordered, &[1, 1]);
-        route.targets[0].health.rest_until(100);
-        assert_eq!(order(&route, &[], 99, 0), [1, 0]);
-        assert_eq!(order(&route, &[], 100, 0), [0, 1]);
+    fn drawn(&mut self, mut rest: Vec<usize>) -> Vec<usize> {
+        let offers = self.offers;
+        let weight = |at: &usize| offers.get(*at).map_or(0, |offer| u64::from(offer.weight));
+        let mut drawn = Vec::with_capacity(rest.len());
+        while !rest.is_empty() {
+            let sum: u64 = rest.iter().map(weight).sum();
+            let mut left = if sum == 0 { 0 } else { self.draw() % sum };
+            let chosen = rest.iter().position(|at| {
+                let found = left < weight(at);
+                left = left.saturating_sub(weight(at));
+                found
+            });
+            drawn.push(rest.remove(chosen.unwrap_or(0)));
+        }
+        drawn
+    }
+
+    /// A target whose cache holds this call's prefix goes first where that saves a quarter of what the
+    /// call would cost there without, and `near` agrees.
+    fn warm_first(&self, mut places: Vec<Place>, near: impl Fn(usize) -> bool) -> Vec<Place> {
+        let worth = |at: usize| {
+            let (saves, cost) = (self.saves(at)?, self.cost(at)?);
+            let quarter = saves.checked_add(cost).ok()?.nanos() / 4;
+            (saves.nanos() >= quarter && near(at)).then_some(saves)
+        };
+        let warm = places.iter().enumerate().filter_map(|(n, p)| Some((n, worth(p.target)?)));
+        if let Some((place, saves)) = warm.max_by_key(|(_, saves)| *saves) {
+            if let Some(before) = places.get_mut(..=place) {
+                before.rotate_right(1);
+            }
+            if let Some(first) = places.first_mut() {
+                first.reason = Reason::Warm(saves);
+            }
+        }
+        places
+    }
+
+    /// A step of SplitMix64 (Steele, Lea and Flood 2014), so that each draw is its own.
+    fn draw(&mut self) -> u64 {
+        self.chance = self.chance.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.chance;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
     }
 }
+
+fn places(order: &[usize], reason: impl Fn(usize) -> Reason) -> Vec<Place> {
+    order.iter().map(|at| Place { target: *at, reason: reason(*at) }).collect()
+}
+
+/// In thousandths of the least.
+fn multiple(value: u64, least: u64) -> u128 {
+    u128::from(value) * 1_000 / u128::from(least.max(1))
+}
+
+#[cfg(test)]
+mod tests;

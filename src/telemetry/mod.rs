@@ -8,7 +8,9 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use tollgate_accounting::{Class, Money};
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::http::Watched;
 use crate::ledger::Entry;
+use crate::routing::Breaker;
 
 /// Seconds: 0.01 * 2^n, the buckets OpenTelemetry's GenAI conventions advise.
 const SECONDS: [f64; 14] =
@@ -45,6 +47,10 @@ pub fn metrics() -> Result<PrometheusHandle, BuildError> {
     describe_histogram!("tollgate_first_byte_seconds", "From receipt to the provider's first byte");
     describe_histogram!("tollgate_call_seconds", "From receipt to settlement");
     describe_gauge!("tollgate_open_calls", "Calls in flight");
+    describe_gauge!("tollgate_target_in_flight", "Attempts in flight at a target");
+    describe_gauge!("tollgate_target_breaker_open", "1 while a target's breaker is not closed");
+    describe_gauge!("tollgate_target_expected_first_token_seconds", "As the planner expects it");
+    describe_gauge!("tollgate_target_limit_remaining", "Left of a provider's own limit");
     Ok(handle)
 }
 
@@ -85,6 +91,29 @@ pub fn entry(entry: &Entry) {
 /// Says how many calls are in flight.
 pub fn open_calls(count: usize) {
     gauge!("tollgate_open_calls").set(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
+}
+
+/// Says how each target is.
+pub fn targets(targets: &[Watched]) {
+    let small = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    for Watched { provider, model, report } in targets {
+        let labels = || [("provider", provider.clone()), ("model", model.clone())];
+        gauge!("tollgate_target_in_flight", &labels()).set(f64::from(report.in_flight));
+        let closed = report.breaker == Breaker::Closed;
+        gauge!("tollgate_target_breaker_open", &labels()).set(f64::from(u8::from(!closed)));
+        let first = i64::try_from(report.first_us).unwrap_or(i64::MAX);
+        gauge!("tollgate_target_expected_first_token_seconds", &labels()).set(seconds(first));
+        // Of several keys: together.
+        for name in ["requests", "tokens", "input_tokens", "output_tokens"] {
+            let levels = report.keys.iter().flat_map(|key| &key.limits);
+            let left: Vec<u64> = levels.filter(|l| l.0 == name).map(|l| l.2).collect();
+            if !left.is_empty() {
+                gauge!("tollgate_target_limit_remaining", "provider" => provider.clone(),
+                    "model" => model.clone(), "limit" => name)
+                .set(small(left.iter().sum()));
+            }
+        }
+    }
 }
 
 fn seconds(micros: i64) -> f64 {

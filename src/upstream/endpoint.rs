@@ -1,6 +1,5 @@
 //! Where a provider is and how it is addressed, worked out once and used for every call.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -47,9 +46,8 @@ pub struct Host {
     authority: Authority,
     /// The path that requests are appended to, without a slash at its end.
     prefix: String,
-    /// One per key; taken in turn.
+    /// One per key.
     credentials: Vec<(HeaderName, HeaderValue)>,
-    next: AtomicUsize,
     /// What requests are signed with, instead of showing a credential.
     signing: Option<SigningKey>,
 }
@@ -71,7 +69,7 @@ impl Endpoint {
         Endpoint { place: Place::InProcess, patience }
     }
 
-    /// A provider's at `base_url`, shown `keys` in turn the way `auth` says.
+    /// A provider's at `base_url`, shown one of `keys` the way `auth` says.
     pub fn at<'k>(
         base_url: &str,
         auth: Auth,
@@ -90,14 +88,7 @@ impl Endpoint {
         let prefix = path.trim_end_matches('/').to_owned();
         let credentials = keys.map(|key| credential(auth, key)).collect::<Result<Vec<_>, _>>()?;
         let credentials = credentials.into_iter().flatten().collect();
-        let host = Host {
-            scheme,
-            authority,
-            prefix,
-            credentials,
-            next: AtomicUsize::new(0),
-            signing: None,
-        };
+        let host = Host { scheme, authority, prefix, credentials, signing: None };
         Ok(Endpoint { place: Place::Host(Box::new(host)), patience })
     }
 
@@ -132,8 +123,13 @@ impl Endpoint {
 }
 
 impl Host {
-    /// The HTTP request that carries `encoded` here. Nothing of the client's own headers is in it.
-    pub(super) fn request(&self, encoded: Encoded) -> Result<Request<Full<Bytes>>, http::Error> {
+    /// The HTTP request that carries `encoded` here and shows that key. Nothing of the client's own
+    /// headers is in it.
+    pub(super) fn request(
+        &self,
+        key: usize,
+        encoded: Encoded,
+    ) -> Result<Request<Full<Bytes>>, http::Error> {
         let path = PathAndQuery::try_from(format!("{}{}", self.prefix, encoded.path))?;
         let uri = Uri::builder()
             .scheme(self.scheme.clone())
@@ -150,11 +146,8 @@ impl Host {
         for (name, value) in encoded.headers {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_str(&value)?);
         }
-        if !self.credentials.is_empty() {
-            let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.credentials.len();
-            if let Some((name, value)) = self.credentials.get(turn) {
-                headers.insert(name.clone(), value.clone());
-            }
+        if let Some((name, value)) = self.credentials.get(key) {
+            headers.insert(name.clone(), value.clone());
         }
         for (name, value) in signature.into_iter().flatten() {
             let mut value = HeaderValue::from_str(&value)?;
@@ -212,13 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_appended_to_the_base_and_keys_are_taken_in_turn() {
+    fn paths_are_appended_to_the_base_and_the_key_is_the_one_asked_for() {
         let keys = ["a", "b"].into_iter();
         let base = "http://127.0.0.1:9001/v1/";
         let endpoint = Endpoint::at(base, Auth::Bearer, keys, PATIENCE).unwrap();
         let Place::Host(host) = endpoint.place() else { panic!() };
-        for key in ["Bearer a", "Bearer b", "Bearer a"] {
-            let request = host.request(encoded()).unwrap();
+        for (at, key) in ["Bearer a", "Bearer b"].into_iter().enumerate() {
+            let request = host.request(at, encoded()).unwrap();
             assert_eq!(request.uri(), "http://127.0.0.1:9001/v1/chat/completions");
             assert_eq!(request.headers()["authorization"], key);
         }

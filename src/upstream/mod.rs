@@ -73,7 +73,7 @@ impl Upstream {
         Upstream { clients: Arc::default(), demo }
     }
 
-    /// Sends a request to a provider and waits for the head of its answer.
+    /// Sends a request to a provider, showing one of its keys, and waits for the head of its answer.
     ///
     /// # Errors
     /// Says whether the provider can have seen the request: only `NotSent` is free of charge.
@@ -81,6 +81,7 @@ impl Upstream {
         &self,
         hold: &OpenHold,
         endpoint: &Endpoint,
+        key: usize,
         encoded: Encoded,
     ) -> Result<Answer, SendError> {
         let place = match endpoint.place() {
@@ -92,7 +93,7 @@ impl Upstream {
             }
             Place::Host(place) => place,
         };
-        let request = place.request(encoded).map_err(|e| SendError::NotSent(e.to_string()))?;
+        let request = place.request(key, encoded).map_err(|e| SendError::NotSent(e.to_string()))?;
         let pool = self.pool(endpoint.connect_timeout());
         exchange(&pool, hold, request, endpoint.first_byte_timeout()).await
     }

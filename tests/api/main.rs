@@ -30,6 +30,7 @@ mod quote;
 mod repeats;
 mod reports;
 mod responses;
+mod routing;
 mod runs;
 mod signing;
 mod streams;

@@ -144,7 +144,9 @@ fn every_call_agrees(
         };
         let decisive: Vec<_> = rows.iter().filter(|row| row.kind != "attempt").collect();
         let [row] = decisive[..] else { panic!("{key} is settled by {} rows", decisive.len()) };
-        assert_eq!(row.requests, 1, "{row:?}");
+        // A call that nobody could be asked for is none, and costs nobody anything.
+        let nobody = truth.is_none() && row.outcome == "unreachable" && row.owed == 0;
+        assert!(row.requests == 1 || (row.requests == 0 && nobody), "{row:?}");
         if let Some(id) = seen.id() {
             assert_eq!(row.id, id);
         }

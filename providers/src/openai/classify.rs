@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use tollgate_accounting::Timestamp;
 
 use crate::http_date;
+use crate::rate_limits::span;
 use crate::redact::redact;
 use crate::unified::{ErrorKind, Failure, HeaderLookup, Next, ProviderError, Text};
 
@@ -58,7 +59,9 @@ pub(crate) fn classify(
 ) -> Failure {
     let said = read(body);
     let kind = kind_of(status, &said);
-    let wait = retry_after(headers, now).or_else(|| retry_delay(body));
+    let wait = retry_after(headers, now)
+        .or_else(|| retry_delay(body))
+        .or_else(|| (kind == ErrorKind::RateLimit).then(|| try_again(&said.message))?);
     let next = match kind {
         ErrorKind::RateLimit | ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::Server => {
             Next::RetryAfter(wait)
@@ -109,7 +112,7 @@ pub(crate) fn told(error: &str) -> ProviderError {
 }
 
 /// How long the provider asks to wait, in microseconds.
-pub(crate) fn retry_after(headers: &HeaderLookup<'_>, now: Timestamp) -> Option<i64> {
+pub fn retry_after(headers: &HeaderLookup<'_>, now: Timestamp) -> Option<i64> {
     let millis = headers("retry-after-ms").and_then(|v| micros(&v, 1_000));
     millis.or_else(|| {
         let value = headers("retry-after")?;
@@ -126,6 +129,14 @@ fn retry_delay(body: &[u8]) -> Option<i64> {
     let at = memchr::memmem::find(body, b"\"retryDelay\"")?;
     let mut quoted = std::str::from_utf8(body.get(at..)?).ok()?.splitn(5, '"').skip(3);
     micros(quoted.next()?.strip_suffix('s')?, 1_000_000)
+}
+
+/// OpenAI says it in words: "Please try again in 6m0s."
+fn try_again(message: &str) -> Option<i64> {
+    let (_, rest) = message.split_once("try again in ")?;
+    let word = rest.split_whitespace().next()?.trim_end_matches('.');
+    // Without its unit the number could be anything.
+    word.ends_with('s').then(|| i64::try_from(span(word)?).ok())?
 }
 
 /// A number of units as microseconds. Fractions are in use.

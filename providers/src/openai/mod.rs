@@ -17,6 +17,7 @@ use crate::unified::{
 };
 
 pub(crate) use classify::classify;
+pub use classify::retry_after;
 pub(crate) use classify::told;
 pub(crate) use encode::escaped;
 use stream::Reader;

@@ -170,6 +170,12 @@ impl Reply {
         self
     }
 
+    /// Nothing of it is sent before so long.
+    pub(crate) fn after(mut self, before: Duration) -> Self {
+        self.before = before;
+        self
+    }
+
     pub(crate) fn with_header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self

@@ -1,0 +1,351 @@
+//! Where a call may go: what it would be at each target of its route, put in order by the planner.
+
+use std::sync::Arc;
+
+use tollgate_accounting::{
+    Class, Money, PriceCard, PriceError, PriceList, Provenance, Rounding, ServiceTier, Timestamp,
+    Usage,
+};
+use tollgate_providers::{BadRequest, Capability};
+
+use super::CallError;
+use super::counting::Estimate;
+use super::operation::Operation;
+use super::prefixes::Warm;
+use super::services::Runtime;
+use super::sizes::{self, Sizes};
+use crate::clock;
+use crate::ledger::{Attempt, Counted};
+use crate::routing::{self, Exclusion, Need, Offer, Reason, Route, Target};
+use crate::tenants::Caller;
+
+/// Where one call may go.
+pub(super) struct Planned<'r> {
+    /// In the order they are tried, then those kept for particular refusals. Never empty.
+    pub(super) candidates: Vec<Candidate<'r>>,
+    /// Targets that are not asked, and why.
+    pub(super) left_out: Vec<(&'r Target, Exclusion)>,
+}
+
+/// A target with what this call would be there.
+pub(super) struct Candidate<'r> {
+    pub(super) target: &'r Target,
+    cards: Cards,
+    pub(super) input: Counted,
+    /// The input before its correction, where it is an estimate.
+    pub(super) estimate: Option<Estimate>,
+    /// What it will use of the provider's limits.
+    pub(super) need: Need,
+    pub(super) role: Role,
+    /// Input tokens that should be in the provider's cache.
+    pub(super) cached: u64,
+    /// Why it has its place.
+    pub(super) reason: Reason,
+}
+
+/// When a candidate's turn comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// In its place.
+    Planned,
+    /// When the prompt is too long for another.
+    ContextLength,
+    /// When another's content policy refuses it.
+    ContentPolicy,
+}
+
+impl Candidate<'_> {
+    /// The first or a further attempt at this target.
+    pub(super) fn attempt(&self) -> Attempt {
+        let Candidate { target, cards, input, .. } = self;
+        let exact = target.family.exact;
+        let (provider, model) = (target.provider_name.clone(), target.model.clone());
+        let card = cards.dearest(input.tokens);
+        let attempt = Attempt::new(provider, model, card, *input, exact);
+        attempt.priced(cards.prices.clone(), cards.at)
+    }
+
+    /// What is charged in the service tier it asks for.
+    pub(super) fn card(&self) -> &Arc<PriceCard> {
+        &self.cards.card
+    }
+
+    /// The most that the call can cost here with so much output.
+    pub(super) fn bound(
+        &self,
+        operation: &Operation<'_>,
+        output: u64,
+    ) -> Result<Money, PriceError> {
+        let bound = |card: &Arc<PriceCard>| {
+            card.bound_within(operation.classes(), self.input.tokens, output)
+        };
+        self.cards.all().try_fold(Money::ZERO, |most, card| Ok(most.max(bound(card)?)))
+    }
+}
+
+/// What a call may be charged by at one target.
+struct Cards {
+    /// Everything it costs there.
+    prices: Arc<PriceList>,
+    /// When the call came in, which decides the prices.
+    at: Timestamp,
+    /// What is charged in the service tier it asks for.
+    card: Arc<PriceCard>,
+    /// The other cards that may apply: a provider may process it in another tier.
+    others: Vec<Arc<PriceCard>>,
+}
+
+impl Cards {
+    fn of(prices: &Arc<PriceList>, tier: Option<ServiceTier>, at: Timestamp) -> Option<Cards> {
+        let mut cards = prices.may_apply(tier, at).into_iter();
+        Some(Cards { prices: prices.clone(), at, card: cards.next()?, others: cards.collect() })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<PriceCard>> {
+        std::iter::once(&self.card).chain(&self.others)
+    }
+
+    /// The card that is charged for as long as the provider does not say which applies.
+    fn dearest(&self, input_tokens: u64) -> Arc<PriceCard> {
+        let tokens = input_tokens.max(1);
+        let cost = |card: &&Arc<PriceCard>| card.bound(tokens, tokens).ok();
+        self.all().max_by_key(cost).unwrap_or(&self.card).clone()
+    }
+}
+
+/// What a call is planned with.
+pub(super) struct Planner<'c> {
+    pub(super) runtime: &'c Runtime,
+    pub(super) sizes: &'c Sizes,
+    pub(super) caller: &'c Caller,
+    pub(super) operation: &'c Operation<'c>,
+    /// The cap on each choice's output.
+    pub(super) cap: u64,
+    /// When the call came in, which decides its prices.
+    pub(super) at: Timestamp,
+    /// Whether targets of which little is known get the benefit of the doubt now and then.
+    pub(super) curious: bool,
+    /// The target that has worked on the call's beginning.
+    pub(super) warm: Option<Warm>,
+}
+
+impl Planner<'_> {
+    /// Plans a call on its route.
+    ///
+    /// # Errors
+    /// Why no target is asked.
+    pub(super) fn plan<'r>(&self, route: &'r Route) -> Result<Planned<'r>, CallError> {
+        let now = micros(clock::now());
+        let chance = if route.targets.len() > 1 { chance() } else { 1 };
+        let outputs = self.outputs(&route.targets, if self.curious { chance } else { 1 });
+        let mut prospects: Vec<Prospect<'r>> = route
+            .targets
+            .iter()
+            .zip(outputs)
+            .map(|(target, output)| self.prospect(route, target, output))
+            .collect();
+        let offers: Vec<Offer> =
+            prospects.iter().map(|prospect| self.offer(route, prospect, now)).collect();
+        let plan = routing::plan(&route.rules, &offers, self.operation.stream(), chance);
+        let mut candidates = Vec::with_capacity(plan.places.len());
+        for place in &plan.places {
+            let prospect = prospects.get_mut(place.target);
+            candidates.extend(prospect.and_then(|p| p.candidate(Role::Planned, place.reason)));
+        }
+        let too_long = plan.left_out.iter().any(|o| matches!(o.why, Exclusion::Context { .. }));
+        if !candidates.is_empty() || too_long {
+            self.add_kept(route, &mut candidates);
+        }
+        if candidates.is_empty() {
+            return Err(self.none(route, &plan));
+        }
+        let target = |out: routing::LeftOut| Some((route.targets.get(out.target)?, out.why));
+        let left_out = plan.left_out.into_iter().filter_map(target).collect();
+        Ok(Planned { candidates, left_out })
+    }
+
+    /// The targets for particular refusals. Where nothing else fits the prompt, those for long ones are
+    /// the plan.
+    fn add_kept<'r>(&self, route: &'r Route, candidates: &mut Vec<Candidate<'r>>) {
+        let long = if candidates.is_empty() { Role::Planned } else { Role::ContextLength };
+        let kept = [
+            (&route.on_context_length, long, Reason::AfterContextLength),
+            (&route.on_content_policy, Role::ContentPolicy, Reason::AfterContentPolicy),
+        ];
+        for (targets, role, reason) in kept {
+            if candidates.is_empty() && role == Role::ContentPolicy {
+                continue;
+            }
+            for (target, output) in targets.iter().zip(self.outputs(targets, 1)) {
+                let mut prospect = self.prospect(route, target, output);
+                if prospect.unfit.is_none() {
+                    candidates.extend(prospect.candidate(role, reason));
+                }
+            }
+        }
+    }
+
+    fn prospect<'r>(&self, route: &Route, target: &'r Target, output: u64) -> Prospect<'r> {
+        let Planner { runtime, operation, .. } = self;
+        let site = runtime.providers.get(target.provider);
+        // Where its tier reaches no provider, a call is a standard one there.
+        let sent = site.is_some_and(|site| site.adapter.can(Capability::ServiceTiers));
+        let tier = if sent { operation.asked_tier() } else { Some(ServiceTier::Standard) };
+        let own = target.prices.as_ref().and_then(|list| Cards::of(list, tier, self.at));
+        let ceiling = || {
+            let list = runtime.price_ceiling.as_ref()?;
+            Cards::of(list, Some(ServiceTier::Standard), self.at)
+        };
+        let cards = own.or_else(ceiling);
+        let unfit = if !site.is_some_and(|site| site.adapter.can(operation.needs())) {
+            Some(Exclusion::Cannot(operation.endpoint()))
+        } else if cards.is_none() {
+            Some(Exclusion::Unpriced(tier.filter(|tier| *tier != ServiceTier::Standard)))
+        } else {
+            None
+        };
+        let mut prospect =
+            Prospect { target, unfit, counted: None, need: Need::default(), cached: 0 };
+        let (None, Some(cards)) = (&prospect.unfit, cards) else { return prospect };
+        let (input, estimate) = runtime.counting.input(operation, target);
+        prospect.need = Need { input_tokens: input.tokens, output_tokens: output };
+        let warm = self.warm.as_ref().map_or(0, |warm| warm.at(target));
+        prospect.cached = warm.min(input.tokens);
+        // What a list says of a model may be out of date: it decides between targets, and where there
+        // is only one the provider itself is asked.
+        if route.targets.len() + route.on_context_length.len() > 1 {
+            prospect.unfit = lacks(target, operation, input);
+        }
+        prospect.counted = Some((cards, input, estimate));
+        prospect
+    }
+
+    fn offer(&self, route: &Route, prospect: &Prospect<'_>, now: u64) -> Offer {
+        let Prospect { target, unfit, counted, need, cached } = prospect;
+        if unfit.is_some() {
+            return Offer { unfit: unfit.clone(), ..Offer::default() };
+        }
+        let view = target.health.view(*need, now);
+        let wanted = route.targets.len() > 1 || route.rules.max_cost.is_some();
+        // The provider's cache is believed in as far as it proved true before.
+        let believed = cached.saturating_mul(view.warmth) / 1_000;
+        let cost = |cached| {
+            let (cards, input, _) = counted.as_ref().filter(|_| wanted)?;
+            expected(&cards.card, input.tokens, cached, need.output_tokens)
+        };
+        let (plain, cost) = (cost(0), cost(believed));
+        let saves = plain.zip(cost).and_then(|(plain, cost)| plain.checked_sub(cost).ok());
+        Offer {
+            unfit: None,
+            cost,
+            saves,
+            output_tokens: need.output_tokens,
+            weight: target.weight,
+            view,
+        }
+    }
+
+    /// Output tokens that a reply is likely to have at each, over all choices and within the cap.
+    fn outputs(&self, targets: &[Target], chance: u64) -> Vec<u64> {
+        let mean = |target| self.sizes.mean(target, &self.caller.account);
+        let known: Vec<_> = targets.iter().map(mean).collect();
+        let mut outputs = routing::likely_outputs(&known, sizes::UNKNOWN, chance);
+        for output in &mut outputs {
+            *output = (*output).min(self.cap).saturating_mul(self.operation.choices());
+        }
+        outputs
+    }
+
+    /// Why no target is asked: what can pass is told before what cannot.
+    fn none(&self, route: &Route, plan: &routing::Plan) -> CallError {
+        let model = || self.operation.model().to_owned();
+        if let Some(not) = plan.ready_at() {
+            let why = plan.left_out.iter().filter_map(|out| {
+                let target = route.targets.get(out.target)?;
+                Some(format!("{} {}", target.name(), out.why))
+            });
+            return CallError::NotReady { not, why: why.collect::<Vec<_>>().join("; ") };
+        }
+        let find = |name| plan.left_out.iter().find(|out| out.why.name() == name);
+        if let Some(out) = find("latency_ceiling").or_else(|| find("price_ceiling")) {
+            let why = format!("no target of {:?} is within its ceiling: {}", model(), out.why);
+            return CallError::Ceiling { why, passes: out.why.name() == "latency_ceiling" };
+        }
+        if let Some(out) = find("context_window") {
+            let message = format!("no target of {:?} takes this prompt: {}", model(), out.why);
+            let bad = BadRequest::field("messages", message);
+            return CallError::BadRequest(bad.with_code("context_length_exceeded"));
+        }
+        let Some(out) = find("unpriced") else {
+            return CallError::CannotDo { model: model(), endpoint: self.operation.endpoint() };
+        };
+        let mut target = route.targets.get(out.target).map_or_else(model, Target::name);
+        if let Exclusion::Unpriced(Some(tier)) = &out.why {
+            target.push_str(&format!(" at the {tier} service tier"));
+        }
+        CallError::Unpriced { target }
+    }
+}
+
+/// A target that is being looked at.
+struct Prospect<'r> {
+    target: &'r Target,
+    unfit: Option<Exclusion>,
+    /// Taken by the candidate that it becomes.
+    counted: Option<(Cards, Counted, Option<Estimate>)>,
+    need: Need,
+    cached: u64,
+}
+
+impl<'r> Prospect<'r> {
+    fn candidate(&mut self, role: Role, reason: Reason) -> Option<Candidate<'r>> {
+        let (cards, input, estimate) = self.counted.take()?;
+        let Prospect { target, need, cached, .. } = *self;
+        Some(Candidate { target, cards, input, estimate, need, role, cached, reason })
+    }
+}
+
+/// What a model is known not to do that this call asks for.
+fn lacks(target: &Target, operation: &Operation<'_>, input: Counted) -> Option<Exclusion> {
+    let able = &target.abilities;
+    if let Some(window) = able.input_tokens {
+        // An estimate is given the benefit of the doubt.
+        let slack = if input.provenance == Provenance::Estimated { input.tokens / 10 } else { 0 };
+        if input.tokens - slack > window {
+            return Some(Exclusion::Context { tokens: input.tokens, window });
+        }
+    }
+    let asked = operation.asks();
+    [
+        (asked.tools, able.tools, "tools"),
+        (asked.images, able.images, "pictures"),
+        (asked.audio, able.audio, "sound"),
+    ]
+    .into_iter()
+    .find_map(|(asked, able, what)| {
+        (asked && able == Some(false)).then_some(Exclusion::Cannot(what))
+    })
+}
+
+/// What a call of so many tokens is expected to cost, so many of its input read from a cache.
+pub(super) fn expected(card: &PriceCard, input: u64, cached: u64, output: u64) -> Option<Money> {
+    let cached = cached.min(input);
+    let mut usage = Usage::new().with(Class::Input, input - cached).with(Class::Output, output);
+    if cached > 0 {
+        usage.set(Class::CacheRead, cached);
+    }
+    card.cost(&usage, Rounding::HalfEven).ok()
+}
+
+pub(super) fn micros(at: Timestamp) -> u64 {
+    u64::try_from(at.micros()).unwrap_or(0)
+}
+
+/// A random number for choices; without one, the clock's low digits do.
+fn chance() -> u64 {
+    let mut bytes = [0; 8];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => u64::from_le_bytes(bytes),
+        Err(_) => micros(clock::now()),
+    }
+}
