@@ -17,7 +17,7 @@ use crate::control::{Account, Plan, Tenancy};
 use crate::http::Watched;
 use crate::prompts::File;
 use crate::routing::{Abilities, Health, Order, Route, Routes, Target};
-use crate::tenants::{Allowed, Holds};
+use crate::tenants::{Allowed, Holds, Strangers};
 use crate::upstream::{BadEndpoint, Endpoint, Patience, SigningKey};
 
 /// Why a checked configuration still cannot be run.
@@ -120,7 +120,13 @@ pub(super) fn tenancy(snapshot: &Snapshot) -> Tenancy {
     }
 }
 
-/// The configuration's templates.
+/// Who shows no valid credential, and through whom clients come.
+pub(super) fn strangers(snapshot: &Snapshot) -> Strangers {
+    let config::Gateway { unauthenticated, trusted_proxies, .. } = &snapshot.gateway;
+    Strangers::new(unauthenticated.clone(), trusted_proxies.clone())
+}
+
+/// Templates of the configuration.
 pub(super) fn templates(snapshot: &Snapshot) -> &[File] {
     snapshot.prompts.as_ref().map_or(&[], |prompts| &prompts.files)
 }

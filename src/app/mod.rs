@@ -151,7 +151,7 @@ impl Gateway {
             publisher: publisher.clone(),
             healths,
             counting,
-            strangers: Arc::new(Strangers::new(snapshot.gateway.unauthenticated.clone())),
+            strangers: Arc::new(build::strangers(&snapshot)),
             accepted: ArcSwap::new(snapshot),
         });
         let demo = Arc::new(Demo::default());
@@ -303,7 +303,10 @@ impl Reload {
         self.control.set_tenancy(build::tenancy(&snapshot)).map_err(|e| e.to_string())?;
         self.publisher.load(build::templates(&snapshot)).map_err(|e| e.to_string())?;
         self.services.runtime.store(Arc::new(runtime));
-        self.strangers.configure(snapshot.gateway.unauthenticated.clone());
+        self.strangers.configure(
+            snapshot.gateway.unauthenticated.clone(),
+            snapshot.gateway.trusted_proxies.clone(),
+        );
         self.healths.sweep();
         self.accepted.store(snapshot);
         tracing::info!("the configuration was reloaded");

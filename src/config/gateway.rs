@@ -19,16 +19,21 @@ pub(super) fn gateway(root: &Section<'_>, names: &Names) -> Gateway {
             limits: Vec::new(),
             timezone: "UTC".to_owned(),
             unauthenticated: usual(),
+            trusted_proxies: Vec::new(),
         };
     };
     let limits = limits::limits(&table, names).into_iter().map(|(_, limit)| limit).collect();
     let zone = table.get("timezone").and_then(|field| timezone(&field)).unwrap_or("UTC");
     let unauthenticated = table.get("unauthenticated").map(|field| addresses(&field));
+    let proxies = table.get("trusted_proxies").and_then(|field| field.list());
+    let proxies = proxies.into_iter().flatten().filter_map(|item| item.network());
+    let trusted_proxies = proxies.collect();
     table.done();
     Gateway {
         limits,
         timezone: zone.to_owned(),
         unauthenticated: unauthenticated.unwrap_or_else(usual),
+        trusted_proxies,
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
+use ipnet::IpNet;
 use tollgate_accounting::{Limit, Money, PriceCard, PriceList, Rates, Terms, Timestamp};
 
 use super::{problem::Problem, secret::Secret, tokenizers::Tokenizers};
@@ -230,6 +231,8 @@ pub struct Gateway {
     pub timezone: String,
     /// How often a client's address may be refused for its credential before it is told to wait.
     pub unauthenticated: Vec<Limit>,
+    /// Load balancers and the like before the gateway, whose word on a client's address counts.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// A node in the tree of tenants.

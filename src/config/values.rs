@@ -1,8 +1,13 @@
 //! The kinds of value a configuration is written in: choices, durations, addresses, base URLs,
 //! prices and secrets. Each reads one [`Field`] and reports what is wrong with it.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
 
+use ipnet::IpNet;
 use tollgate_accounting::{Markup, Money, UnitPrice};
 use toml::de::DeValue;
 
@@ -51,6 +56,19 @@ impl<'t> Field<'t> {
             Err(_) => self.error_help(
                 "not an IP address and a port",
                 "write \"127.0.0.1:8787\" for this machine only, \"0.0.0.0:8787\" for all networks",
+            ),
+        }
+    }
+
+    /// A network, or a single address.
+    pub(super) fn network(&self) -> Option<IpNet> {
+        let text = self.text()?;
+        let single = || text.parse().ok().map(|address: IpAddr| IpNet::from(address));
+        match text.parse().ok().or_else(single) {
+            Some(network) => Some(network),
+            None => self.error_help(
+                "neither a network nor an IP address",
+                "write it like \"10.0.0.0/8\", \"2001:db8::/32\" or \"192.0.2.7\"",
             ),
         }
     }

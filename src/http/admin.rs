@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use tollgate_accounting::{Limit, PriceList, Timestamp};
 
 use super::prompts::admin as prompts;
-use super::{Watched, corrections, strangers, targets, view};
-use crate::clock;
+use super::strangers::{Way, wait};
+use super::{Watched, corrections, targets, view};
 use crate::control::{Control, ControlError, NewKey, Publisher};
 use crate::ledger::{CallId, Filter, GroupBy, Ledger, Question, Reader, Refused, StoreError};
 use crate::tenants::Strangers;
@@ -157,9 +157,8 @@ async fn guard(State(admin): State<Admin>, request: Request, next: Next) -> Resp
     let mut response = if admin.key.opens(shown) {
         next.run(request).await
     } else {
-        let from = strangers::address(&request);
-        let until = from.and_then(|from| admin.strangers.refused(from, clock::now()));
-        match until.map(strangers::wait) {
+        let until = Way::of(&request).and_then(|from| from.refused(&admin.strangers));
+        match until.map(wait) {
             None => {
                 Problem(StatusCode::UNAUTHORIZED, "the admin key is missing or wrong".to_owned())
                     .into_response()

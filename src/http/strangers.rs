@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use http::HeaderValue;
 use tollgate_accounting::Timestamp;
 use tollgate_providers::Dialect;
 
@@ -28,13 +29,13 @@ pub(super) async fn count(
     request: Request,
     next: Next,
 ) -> Response {
-    let from = address(&request);
+    let from = Way::of(&request);
     let messages = request.uri().path().starts_with("/v1/messages");
     let response = next.run(request).await;
     if response.extensions().get::<Unauthenticated>().is_none() {
         return response;
     }
-    match from.and_then(|from| strangers.refused(from, clock::now())) {
+    match from.and_then(|from| from.refused(&strangers)) {
         None => response,
         Some(until) => {
             let dialect = if messages { Dialect::AnthropicMessages } else { Dialect::OpenAiChat };
@@ -43,9 +44,27 @@ pub(super) async fn count(
     }
 }
 
-/// Where a request comes from: the other end of its connection.
-pub(super) fn address(request: &Request) -> Option<IpAddr> {
-    request.extensions().get::<Peer>().map(|peer| peer.0)
+/// The way a request came: looked at only if its credential is refused.
+pub(super) struct Way {
+    peer: IpAddr,
+    /// A proxy may add a line below those that came.
+    forwarded_for: Vec<HeaderValue>,
+}
+
+impl Way {
+    pub(super) fn of(request: &Request) -> Option<Way> {
+        let Peer(peer) = *request.extensions().get::<Peer>()?;
+        let lines = request.headers().get_all("x-forwarded-for").iter();
+        Some(Way { peer, forwarded_for: lines.cloned().collect() })
+    }
+
+    /// Counts a refusal of whoever is at the other end of the way; see [`Strangers::refused`].
+    pub(super) fn refused(&self, strangers: &Strangers) -> Option<Timestamp> {
+        let lines = self.forwarded_for.iter().map(|line| line.to_str().unwrap_or("unreadable"));
+        let hops = lines.collect::<Vec<_>>().join(",");
+        let hops = Some(&*hops).filter(|hops| !hops.is_empty());
+        strangers.refused(strangers.client(self.peer, hops), clock::now())
+    }
 }
 
 /// Microseconds from now until then.

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Row, params};
 use tollgate_accounting::Timestamp;
 
 use super::sync::mpsc;
-use super::writer::{Event, Job};
+use super::writer::{Event, Job, Write};
 use super::{Change, Ledger, Refused};
 
 /// A credential. The secret itself is nowhere: only its keyed digest.
@@ -116,11 +116,19 @@ impl Ledger {
                 statement.execute(params![kind, name, value]).map(drop)
             })
         };
+        self.write_later(Box::new(write));
+    }
+
+    /// Has the writer do something to the file with the next group, if there is room for it: what is
+    /// only convenient never takes the place of a row. Whether it will.
+    pub(super) fn write_later(&self, write: Box<Write>) -> bool {
         let mut state = self.lock();
-        if self.healthy().and(state.has_room()).is_ok() {
-            state.queue.push(Event::Job(Job { entry: None, write: Box::new(write), done: None }));
+        if self.healthy().and(state.has_room()).is_err() {
+            return false;
         }
+        state.queue.push(Event::Job(Job { entry: None, write, done: None }));
         self.wake_writer(state);
+        true
     }
 
     /// Waits until everything that happened before is committed.

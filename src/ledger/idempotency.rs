@@ -146,63 +146,54 @@ impl Ledger {
     /// Forgets keys whose answers need not be kept any longer.
     pub fn forget_old_keys(&self) {
         let end = clock::now().micros() - KEPT_MICROS;
-        let mut state = self.lock();
-        // A full disk keeps them for longer.
-        if self.healthy().and(state.has_room()).is_err() {
-            return;
-        }
-        // A call in flight keeps its key, however long it takes.
-        state.keys.0.retain(|_, k| k.at.micros() > end || k.state == State::InFlight);
         let write = move |transaction: &rusqlite::Transaction<'_>| {
             transaction
                 .execute("DELETE FROM replies WHERE at <= ?1 AND body IS NOT NULL", [end])
                 .map(drop)
         };
-        state.queue.push(Event::Job(Job { entry: None, write: Box::new(write), done: None }));
-        self.wake_writer(state);
+        // A full disk keeps them for longer.
+        if self.write_later(Box::new(write)) {
+            // A call in flight keeps its key, however long it takes.
+            let kept =
+                |known: &mut Known| known.at.micros() > end || known.state == State::InFlight;
+            self.lock().keys.0.retain(|_, known| kept(known));
+        }
     }
 
-    fn end_key(&self, name: &KeyName, reply: Option<(&'static str, Bytes)>) {
-        let mut state = self.lock();
-        match reply {
-            Some((content_type, body)) => {
-                let Some(known) = state.keys.0.get_mut(name) else { return };
-                known.state = State::Answered;
-                let KeyName { account, endpoint, key } = name.clone();
-                let write = move |transaction: &rusqlite::Transaction<'_>| {
-                    transaction
-                        .prepare_cached(
-                            "UPDATE replies SET content_type = ?4, body = ?5
-                             WHERE account = ?1 AND endpoint = ?2 AND key = ?3",
-                        )?
-                        .execute(params![account, endpoint, key, content_type, &body[..]])
-                        .map(drop)
-                };
-                state.queue.push(Event::Job(Job {
-                    entry: None,
-                    write: Box::new(write),
-                    done: None,
-                }));
-            }
-            None => {
-                state.keys.0.remove(name);
-                let KeyName { account, endpoint, key } = name.clone();
-                let write = move |transaction: &rusqlite::Transaction<'_>| {
-                    transaction
-                        .prepare_cached(
-                            "DELETE FROM replies
-                             WHERE account = ?1 AND endpoint = ?2 AND key = ?3",
-                        )?
-                        .execute(params![account, endpoint, key])
-                        .map(drop)
-                };
-                state.queue.push(Event::Job(Job {
-                    entry: None,
-                    write: Box::new(write),
-                    done: None,
-                }));
-            }
+    /// A call's answer is kept. Where there is no room for it, it is lost to a repeat, which is told so
+    /// and not charged again.
+    fn answered(&self, name: &KeyName, content_type: &'static str, body: Bytes) {
+        let KeyName { account, endpoint, key } = name.clone();
+        let write = move |transaction: &rusqlite::Transaction<'_>| {
+            transaction
+                .prepare_cached(
+                    "UPDATE replies SET content_type = ?4, body = ?5
+                     WHERE account = ?1 AND endpoint = ?2 AND key = ?3",
+                )?
+                .execute(params![account, endpoint, key, content_type, &body[..]])
+                .map(drop)
+        };
+        let kept = self.write_later(Box::new(write));
+        if let Some(known) = self.lock().keys.0.get_mut(name) {
+            known.state = if kept { State::Answered } else { State::Lost };
         }
+    }
+
+    /// A call ended without an answer: its key is free again.
+    fn unanswered(&self, name: &KeyName) {
+        let KeyName { account, endpoint, key } = name.clone();
+        let write = move |transaction: &rusqlite::Transaction<'_>| {
+            transaction
+                .prepare_cached(
+                    "DELETE FROM replies WHERE account = ?1 AND endpoint = ?2 AND key = ?3",
+                )?
+                .execute(params![account, endpoint, key])
+                .map(drop)
+        };
+        let mut state = self.lock();
+        state.keys.0.remove(name);
+        // One for each call that was admitted with a key, so that they are bounded as calls are.
+        state.queue.push(Event::Job(Job { entry: None, write: Box::new(write), done: None }));
         self.wake_writer(state);
     }
 }
@@ -224,14 +215,14 @@ impl KeyInUse {
     /// Keeps the answer.
     pub fn answered(mut self, content_type: &'static str, body: Bytes) {
         self.ended = true;
-        self.ledger.end_key(&self.name, Some((content_type, body)));
+        self.ledger.answered(&self.name, content_type, body);
     }
 }
 
 impl Drop for KeyInUse {
     fn drop(&mut self) {
         if !self.ended {
-            self.ledger.end_key(&self.name, None);
+            self.ledger.unanswered(&self.name);
         }
     }
 }

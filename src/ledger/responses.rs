@@ -7,7 +7,6 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::report::Reader;
 use super::store::StoreError;
-use super::writer::{Event, Job};
 use super::{Ledger, Refused};
 use crate::clock;
 
@@ -49,9 +48,10 @@ impl Ledger {
                 .execute(params![account, id, at, size, items, body])?;
             bound(transaction, &account, at)
         };
-        let mut state = self.lock();
-        state.queue.push(Event::Job(Job { entry: None, write: Box::new(write), done: None }));
-        self.wake_writer(state);
+        // It is only for convenience: where the queue is full, the room is for rows.
+        if !self.write_later(Box::new(write)) {
+            tracing::warn!("a response was not kept: the ledger has no room for it now");
+        }
     }
 
     /// Forgets a response.
@@ -73,9 +73,8 @@ impl Ledger {
         let write = move |transaction: &rusqlite::Transaction<'_>| {
             transaction.execute("DELETE FROM responses WHERE at <= ?1", [end]).map(drop)
         };
-        let mut state = self.lock();
-        state.queue.push(Event::Job(Job { entry: None, write: Box::new(write), done: None }));
-        self.wake_writer(state);
+        // Else the next time.
+        self.write_later(Box::new(write));
     }
 }
 

@@ -2,9 +2,10 @@
 //! before it is told to wait. Who shows a valid one is never counted here.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 
+use ipnet::IpNet;
 use tollgate_accounting::{
     AccountSpec, Amounts, Book, Facets, HoldId, Limit, Money, RefusalKind, Timestamp,
 };
@@ -20,29 +21,46 @@ pub struct Strangers {
 
 struct Addresses {
     limits: Vec<Limit>,
+    proxies: Vec<IpNet>,
     book: Book,
     known: HashSet<IpAddr>,
     last: u128,
 }
 
 impl Strangers {
-    /// These limits for each address; none at all lets everybody try for ever.
-    pub fn new(limits: Vec<Limit>) -> Strangers {
+    /// These limits for each address; none at all lets everybody try for ever. Clients may come
+    /// through these proxies.
+    pub fn new(limits: Vec<Limit>, proxies: Vec<IpNet>) -> Strangers {
         let (book, known) = (Book::remembering(1), HashSet::new());
-        Strangers { limits: Mutex::new(Addresses { limits, book, known, last: 0 }) }
+        Strangers { limits: Mutex::new(Addresses { limits, proxies, book, known, last: 0 }) }
     }
 
-    /// Makes these the limits; what was counted before is forgotten where they changed.
-    pub fn configure(&self, limits: Vec<Limit>) {
+    /// Makes these the limits and the proxies; what was counted before is forgotten where the limits
+    /// changed.
+    pub fn configure(&self, limits: Vec<Limit>, proxies: Vec<IpNet>) {
         let mut addresses = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        addresses.proxies = proxies;
         if addresses.limits != limits {
-            *addresses = Addresses {
-                limits,
-                book: Book::remembering(1),
-                known: HashSet::new(),
-                last: addresses.last,
-            };
+            addresses.limits = limits;
+            addresses.book = Book::remembering(1);
+            addresses.known.clear();
         }
+    }
+
+    /// The client's address: the other end of the connection, or where that is a trusted proxy the
+    /// last address of `X-Forwarded-For` that is none. What stands before it anybody can write.
+    pub fn client(&self, peer: IpAddr, forwarded_for: Option<&str>) -> IpAddr {
+        let addresses = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut client = peer.to_canonical();
+        for hop in forwarded_for.into_iter().flat_map(|hops| hops.rsplit(',')) {
+            if !addresses.proxies.iter().any(|network| network.contains(&client)) {
+                break;
+            }
+            // A proxy that writes what is no address is taken for the client.
+            let Some(hop) = hop_address(hop.trim()) else { break };
+            client = hop.to_canonical();
+        }
+        client
     }
 
     /// Counts a refusal; with an instant where the address has had too many before then.
@@ -86,6 +104,12 @@ impl Addresses {
     }
 }
 
+/// An address of `X-Forwarded-For`, which some proxies write with a port.
+fn hop_address(text: &str) -> Option<IpAddr> {
+    let with_port = || text.parse().ok().map(|hop: SocketAddr| hop.ip());
+    text.parse().ok().or_else(with_port)
+}
+
 /// What one client can have of addresses: a whole /64 of IPv6 (RFC 6177).
 fn site(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -98,13 +122,35 @@ fn site(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn limits(text: &str) -> Vec<Limit> {
-        vec![text.parse().unwrap()]
+    fn limited(text: &str) -> Strangers {
+        Strangers::new(vec![text.parse().unwrap()], Vec::new())
+    }
+
+    #[test]
+    fn a_clients_address_is_what_a_trusted_proxy_says_and_nobody_else() {
+        let proxies = ["10.0.0.0/8", "2001:db8::/32"].map(|network| network.parse().unwrap());
+        let strangers = Strangers::new(Vec::new(), proxies.to_vec());
+        for (peer, forwarded, client) in [
+            ("192.0.2.1", None, "192.0.2.1"),
+            ("192.0.2.1", Some("198.51.100.7"), "192.0.2.1"),
+            ("10.0.0.1", Some("198.51.100.7"), "198.51.100.7"),
+            ("::ffff:10.0.0.1", Some("198.51.100.7"), "198.51.100.7"),
+            ("10.0.0.1", Some("1.1.1.1, 198.51.100.7"), "198.51.100.7"),
+            ("10.0.0.1", Some("1.1.1.1,198.51.100.7 , 10.0.0.2"), "198.51.100.7"),
+            ("10.0.0.1", Some("198.51.100.7:4711"), "198.51.100.7"),
+            ("2001:db8::1", Some("[2001:470::5]:80"), "2001:470::5"),
+            ("10.0.0.1", Some("unknown"), "10.0.0.1"),
+            ("10.0.0.1", Some("1.1.1.1, unknown"), "10.0.0.1"),
+            ("10.0.0.1", None, "10.0.0.1"),
+        ] {
+            let found = strangers.client(peer.parse().unwrap(), forwarded);
+            assert_eq!(found, client.parse::<IpAddr>().unwrap(), "{peer} {forwarded:?}");
+        }
     }
 
     #[test]
     fn an_address_waits_once_it_was_refused_too_often_and_others_do_not() {
-        let strangers = Strangers::new(limits("3 requests per minute, fixed window"));
+        let strangers = limited("3 requests per minute, fixed window");
         let (one, other): (IpAddr, IpAddr) =
             ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
         let now = Timestamp::from_micros(1_000_000);
@@ -119,7 +165,7 @@ mod tests {
 
     #[test]
     fn neighbours_of_one_ipv6_network_are_one_client() {
-        let strangers = Strangers::new(limits("1 requests per hour"));
+        let strangers = limited("1 requests per hour");
         let now = Timestamp::from_micros(0);
         assert_eq!(strangers.refused("2001:db8::1".parse().unwrap(), now), None);
         assert!(strangers.refused("2001:db8::2".parse().unwrap(), now).is_some());
@@ -130,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let strangers = Strangers::new(limits("1 requests per hour"));
+        let strangers = limited("1 requests per hour");
         let now = Timestamp::from_micros(0);
         for n in 0..=MOST {
             let address = std::net::Ipv4Addr::from_bits(u32::try_from(n).unwrap());

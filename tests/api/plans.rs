@@ -208,3 +208,24 @@ async fn an_address_that_shows_wrong_keys_is_told_to_wait_and_a_valid_key_is_let
     admit(&stage, "acme", &[200]).await;
     assert_eq!(stage.gateway.admin_get("/admin/accounts").await.status, 200);
 }
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_one_clients_wrong_keys_hold_no_other_up() {
+    let stage = Stage::new(
+        "[gateway]\nunauthenticated = [\"2 requests per hour\"]\n\
+         trusted_proxies = [\"127.0.0.0/8\"]\n\n[accounts.acme]\n",
+    )
+    .await;
+    let wrong = Client::with_key(&stage.gateway.data, "sk-wrong");
+    let from = |hops: &str| wrong.and_header("x-forwarded-for", hops);
+    for status in [401, 401, 429] {
+        assert_eq!(from("192.0.2.1").post(CHAT, &chat("hi")).await.status, status);
+    }
+    // What the client wrote itself stands before what the proxy adds.
+    let forged = from("198.51.100.7, 192.0.2.1");
+    assert_eq!(forged.post(CHAT, &chat("hi")).await.status, 429);
+    assert_eq!(from("192.0.2.2").post(CHAT, &chat("hi")).await.status, 401);
+    let guess = Client::with_key(&stage.gateway.admin, "guess");
+    let guess = guess.and_header("x-forwarded-for", "192.0.2.1");
+    assert_eq!(guess.get("/admin/accounts").await.status, 429);
+}
