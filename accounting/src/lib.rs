@@ -3,13 +3,14 @@
 //! Reading order: units first (`money`, `usage`, `time`), then what they cost (`price`) and how
 //! that is booked (`charge`), then what a limit is (`period`, `limit`), what it remembers
 //! (`state`), and the book that holds, settles and refuses (`book`, `refusal`). `sizes` learns how
-//! much an adaptive hold asks for.
+//! much an adaptive hold asks for; `forecast` says where a period is heading.
 //! Every operation is checked: what cannot be computed is a typed error and refuses the call;
 //! it never wraps, clamps or becomes zero.
 
 mod amounts;
 mod book;
 mod charge;
+mod forecast;
 mod limit;
 mod money;
 mod period;
@@ -27,6 +28,7 @@ pub use book::{
     RestoredHold, Settlement, Standing, Trial, Unrestorable, Violation,
 };
 pub use charge::{BadCharge, Charge, FailedAttempts, Markup, Terms};
+pub use forecast::Forecast;
 pub use limit::{Algorithm, BadLimit, Facets, Filter, Limit, Metric, Mode, Window};
 pub use money::{BadAmount, Money, Overflow, Rounding, UnitPrice};
 pub use period::{Calendar, Period, Zone};

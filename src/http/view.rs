@@ -2,7 +2,7 @@
 //! the command line, so that all three say the same.
 
 use serde_json::{Map, Value, json};
-use tollgate_accounting::{Amounts, Class, Fit, Metric, Money, Standing, Timestamp};
+use tollgate_accounting::{Amounts, Class, Fit, Forecast, Metric, Money, Standing, Timestamp};
 
 use super::Failed;
 use super::error::amount;
@@ -136,6 +136,7 @@ pub fn standing(standing: &Standing) -> Value {
         held,
         available,
         resets_at,
+        forecast,
     } = standing;
     let unit = if *metric == Metric::Cost { "usd" } else { metric.name() };
     let amount = |value: &i64| amount(Some(*metric), *value);
@@ -150,7 +151,27 @@ pub fn standing(standing: &Standing) -> Value {
         "held": amount(held),
         "available": amount(available),
         "resets_at": resets_at.map(|at| at.to_string()),
+        "forecast": forecast.map(|forecast| heading(*metric, &forecast)),
     })
+}
+
+/// Where a period is heading, if use goes on as it has since the period began.
+fn heading(metric: Metric, forecast: &Forecast) -> Value {
+    let Forecast { period, per_day, burn_permille, at_end, exhausted_at } = forecast;
+    json!({
+        "starts_at": period.start.to_string(),
+        "ends_at": period.end.to_string(),
+        "per_day": amount(Some(metric), *per_day),
+        "burn_rate": burn_permille.map(thousandths),
+        "at_end": amount(Some(metric), *at_end),
+        "exhausted_at": exhausted_at.map(|at| at.to_string()),
+    })
+}
+
+/// Thousandths as a decimal: 1,500 is `1.5`. Digits of an integer, never a float's.
+pub fn thousandths(value: i64) -> String {
+    let text = format!("{}.{:03}", value / 1_000, value % 1_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// What a call of that account would come to.

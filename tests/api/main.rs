@@ -10,6 +10,7 @@ mod harness;
 mod admin;
 mod agents;
 mod anthropic;
+mod budgets;
 mod callers;
 mod cli;
 mod connections;

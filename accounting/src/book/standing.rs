@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{AccountId, Book, Hold, HoldId, Node, Phase, Place};
-use crate::{Amounts, Facets, Metric, Timestamp};
+use crate::{Amounts, Facets, Forecast, Metric, Timestamp};
 
 /// How one limit stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Standing {
     pub available: i64,
     /// When the limit is as good as new; `None` if it is, or if time alone doesn't do it.
     pub resets_at: Option<Timestamp>,
+    /// Where its period is heading; `None` for a limit without one.
+    pub forecast: Option<Forecast>,
 }
 
 /// An open hold.
@@ -113,16 +115,20 @@ impl Book {
     pub(super) fn stands(&self, node: &Node, now: Timestamp) -> Standing {
         let account = &self.accounts[node.account as usize];
         let view = node.state.view(&node.rule, &account.zone, now);
+        let capacity = node.rule.capacity;
         Standing {
             account: account.path.clone(),
             limit: node.words.clone(),
             limit_key: node.key.clone(),
             metric: node.limit.metric,
-            capacity: node.rule.capacity,
+            capacity,
             posted: view.posted,
             held: view.held,
             available: view.available,
             resets_at: view.resets_at,
+            forecast: view
+                .period
+                .and_then(|period| Forecast::of(view.posted, capacity, period, now)),
         }
     }
 }

@@ -78,6 +78,7 @@ impl Bucket {
             held: self.held,
             available: to_i64(i128::from(rule.capacity) - used),
             resets_at: (water > 0).then_some(dry),
+            period: None,
         }
     }
 

@@ -123,7 +123,7 @@ impl Log {
             }
         }
         let available = i128::from(rule.capacity) - i128::from(posted) - i128::from(held);
-        View { posted, held, available: to_i64(available), resets_at }
+        View { posted, held, available: to_i64(available), resets_at, period: None }
     }
 
     /// Rows reuse as many places as there can be entries.

@@ -10,7 +10,7 @@ pub(crate) use bucket::Bucket;
 pub(crate) use log::Log;
 pub(crate) use window::Windows;
 
-use crate::{Algorithm, Calendar, Limit, Overflow, Timestamp, Window, Zone};
+use crate::{Algorithm, Calendar, Limit, Overflow, Period, Timestamp, Window, Zone};
 
 /// Room that calls in flight occupy may come back at any moment; nobody knows when. A caller is
 /// told to ask again this much later.
@@ -57,6 +57,8 @@ pub(crate) struct View {
     pub(crate) held: i64,
     pub(crate) available: i64,
     pub(crate) resets_at: Option<Timestamp>,
+    /// Of a window that begins and ends; `None` where use is weighed over the time that just passed.
+    pub(crate) period: Option<Period>,
 }
 
 /// A state's durable part: which row, and its opaque integers. What is held isn't part of it; the
@@ -242,6 +244,7 @@ impl State {
                 held: *held,
                 available: to_i64(i128::from(rule.capacity) - i128::from(*held)),
                 resets_at: None,
+                period: None,
             },
         }
     }

@@ -281,6 +281,8 @@ impl Windows {
             _ if rule.micros == crate::limit::LIFETIME => None,
             _ => Some(self.now.end),
         };
+        let Balance { start, end, .. } = self.now;
+        let ends = rule.shape != Shape::Sliding && resets_at.is_some();
         let before = self.previous(rule).map_or(0, |balance| balance.held);
         let held = to_i64(i128::from(self.now.held) + i128::from(before));
         View {
@@ -289,6 +291,7 @@ impl Windows {
             held,
             available: to_i64(i128::from(rule.capacity) - counted),
             resets_at,
+            period: ends.then_some(Period { start, end }),
         }
     }
 
