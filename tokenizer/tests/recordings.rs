@@ -188,15 +188,29 @@ fn what_is_said_to_be_exact_is_what_was_billed() {
     assert!(direct.exact() * 100 >= direct.0.len() * 97);
 }
 
+/// Billed at 278 for some 70 that the request shows, where a request of the same shape to the same model
+/// (one small tool, its call and its result) is billed as it is counted: its provider put something
+/// before it that the request doesn't tell.
+const UNSHOWN: &str = "pydantic/pydantic-ai:tests/models/cassettes/test_openai_responses/\
+                       test_openai_responses_stream.yaml#1";
+
 #[test]
 fn openai_models_count_as_billed_in_both_halves_of_the_recordings() {
     let (mut kinds, mut models) = (BTreeMap::new(), BTreeMap::new());
+    let mut shown = [Errors::default(), Errors::default()];
     for recording in Recording::all().iter().filter(|recording| recording.is_openai()) {
         let (count, half) = (recording.count(), recording.half());
         let kind = if recording.is_odd() { "hidden" } else { recording.kind() };
         let add = |rows: &mut BTreeMap<String, [Errors; 2]>, key: String| {
             rows.entry(key).or_default()[half].add(count.tokens, recording.billed());
         };
+        if kind == "tools" && recording.text("source") != UNSHOWN {
+            shown[half].add(count.tokens, recording.billed());
+        }
+        if kind == "tools" && count.tokens != recording.billed() {
+            let (counted, billed) = (count.tokens, recording.billed());
+            println!("tools, {half}: {counted} for {billed}: {}", recording.text("source"));
+        }
         add(&mut kinds, kind.to_owned());
         add(&mut models, format!("{} {kind}", recording.text("model")));
     }
@@ -206,6 +220,9 @@ fn openai_models_count_as_billed_in_both_halves_of_the_recordings() {
     }
     for half in &kinds["tools"] {
         assert!(half.at(50) <= 2.0, "{}", half.at(50));
+    }
+    for half in shown {
+        assert!(half.at(95) <= 10.0, "{}", half.at(95));
     }
     table("OpenAI and Azure, by model", models);
     table("OpenAI and Azure, by kind", kinds);

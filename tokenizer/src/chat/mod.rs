@@ -177,11 +177,18 @@ impl Counting<'_> {
                 Part::Audio | Part::Other => self.exact = false,
             }
         }
-        for ToolCall { id: _, name, arguments } in tool_calls {
-            self.exact = false;
-            self.frame += self.rules.call;
-            self.text += self.text(name) + self.text(arguments);
+        if tool_calls.len() > 1 && matches!(self.rules.tools, Tools::Declared { .. }) {
+            return self.call(tools::PARALLEL, &tools::parallel(tool_calls));
         }
+        for ToolCall { id: _, name, arguments } in tool_calls {
+            self.call(name, arguments);
+        }
+    }
+
+    fn call(&mut self, name: &str, arguments: &str) {
+        self.exact = false;
+        self.frame += self.rules.call;
+        self.text += self.text(name) + self.text(arguments);
     }
 
     fn picture(&mut self, image: &Image) {

@@ -1,6 +1,26 @@
 //! Tools as OpenAI's models are shown them: declarations in the form of TypeScript.
 
+use super::ToolCall;
 use crate::json::Value;
+
+/// The tool by which OpenAI's models call several at once.
+pub(super) const PARALLEL: &str = "multi_tool_use.parallel";
+
+/// What it is called with: the calls of one message, as the models write them (billed so, to the
+/// token, for the recorded ones).
+pub(super) fn parallel(calls: &[ToolCall<'_>]) -> String {
+    let mut out = String::from("{\"tool_uses\":[");
+    for (at, ToolCall { id: _, name, arguments }) in calls.iter().enumerate() {
+        out.push_str(if at == 0 { "" } else { "," });
+        out.push_str("{\"recipient_name\":\"functions.");
+        out.push_str(name);
+        out.push_str("\",\"parameters\":");
+        out.push_str(arguments);
+        out.push('}');
+    }
+    out.push_str("]}");
+    out
+}
 
 /// The text that a `tools` array (or the older `functions`) becomes.
 pub(super) fn declared(tools: &Value<'_>) -> String {
@@ -17,8 +37,11 @@ pub(super) fn declared(tools: &Value<'_>) -> String {
 fn declare(function: &Value<'_>, out: &mut String) {
     if let Some(text) = description(function) {
         out.push_str("// ");
-        out.push_str(text);
-        out.push('\n');
+        // Lines of a longer one lose their indentation (billed).
+        for line in text.lines() {
+            out.push_str(line.trim_start());
+            out.push('\n');
+        }
     }
     out.push_str("type ");
     out.push_str(function.get("name").and_then(Value::text).unwrap_or("function"));
@@ -55,6 +78,12 @@ impl Schema<'_, '_> {
     fn members(self, schema: &Value<'_>, out: &mut String) {
         let required = schema.get("required").map_or(&[][..], Value::items);
         for (name, member) in properties(schema) {
+            // Titles stand apart from descriptions, at every depth (billed).
+            if let Some(title) = member.get("title").and_then(Value::text) {
+                out.push_str("// ");
+                out.push_str(title);
+                out.push_str("\n//\n");
+            }
             if let Some(text) = description(member).filter(|_| self.depth == 0) {
                 out.push_str("// ");
                 out.push_str(text);
