@@ -1,12 +1,8 @@
 //! What `count_chat` says of recorded requests, against the tokens their providers billed.
 //!
-//! `cargo test -p tollgate-tokenizer --test recordings -- --nocapture` prints the tables.
+//! The tables are `docs/counting.md`.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a recording that can't be read fails the test, and its tables are printed"
-)]
+#![expect(clippy::unwrap_used, reason = "a recording that can't be read fails the test")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -154,23 +150,65 @@ impl Errors {
     }
 
     fn row(&self) -> String {
-        format!(
-            "{:4} | {:4} | {:6.1} | {:6.1}",
-            self.0.len(),
-            self.exact(),
-            self.at(50),
-            self.at(95)
-        )
+        if self.0.is_empty() {
+            return "| | |".to_owned();
+        }
+        let (n, exact) = (self.0.len(), self.exact());
+        format!("{n} | {exact} | {:.1} | {:.1}", self.at(50), self.at(95))
     }
 }
 
-/// Prints a row for each key and half, and returns the errors of all.
-fn table<K: Ord + std::fmt::Display>(title: &str, rows: BTreeMap<K, [Errors; 2]>) {
-    println!("\n{title:38} |      first half: n, exact, median %, p95 % | second half");
+/// Errors of the two halves, by model or the like.
+type Rows = BTreeMap<String, [Errors; 2]>;
+
+fn table(title: &str, rows: &Rows) -> String {
+    let mut out = format!(
+        "\n## {title}\n\n| | first half: n | exact | median % | p95 % | second half: n | exact | \
+         median % | p95 % |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|\n"
+    );
     for (key, [first, second]) in rows {
-        println!("{key:38} | {} | {}", first.row(), second.row());
+        out.push_str(&format!("| {key} | {} | {} |\n", first.row(), second.row()));
     }
+    out
 }
+
+#[test]
+fn the_tables_in_the_docs_are_those_of_this_build() {
+    let OpenAi { kinds, models, .. } = OpenAi::counted();
+    let Others { before, after, .. } = Others::counted();
+    let tables = [
+        ("OpenAI and Azure, by kind of request", kinds),
+        ("OpenAI and Azure, by model", models),
+        ("Other vendors, as estimated", before),
+        ("Other vendors, corrected by what was billed before", after),
+    ];
+    let mut out = String::from(HEAD);
+    for (title, rows) in &tables {
+        out.push_str(&table(title, rows));
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/counting.md");
+    if std::env::var_os("TOLLGATE_WRITE_DOCS").is_some() {
+        fs::write(&file, &out).unwrap();
+    }
+    let help = "run the test with TOLLGATE_WRITE_DOCS=1 and look at the difference";
+    assert!(
+        fs::read_to_string(&file).unwrap_or_default() == out,
+        "{} is not of this build: {help}",
+        file.display()
+    );
+}
+
+const HEAD: &str = "# Counts beside bills
+
+What `tollgate-tokenizer` counts for recorded requests before they are sent, beside the input tokens that
+their providers billed. The recordings are split into halves by the file they come from; rules are
+fitted on the first. `hidden` requests have hosted tools, files or an earlier response, which only the
+provider can count, or go to models that search or reword by themselves; the pictures are links, whose
+size the request doesn't tell.
+
+This page is written by `TOLLGATE_WRITE_DOCS=1 cargo test -p tollgate-tokenizer --test recordings`; the
+test holds it to what is counted.
+";
 
 #[test]
 fn what_is_said_to_be_exact_is_what_was_billed() {
@@ -183,7 +221,6 @@ fn what_is_said_to_be_exact_is_what_was_billed() {
             errors.add(count.tokens, recording.billed());
         }
     }
-    println!("\nsaid to be exact    | {}\nrelayed by others   | {}", direct.row(), relayed.row());
     assert!(direct.0.len() >= 25);
     assert!(direct.exact() * 100 >= direct.0.len() * 97);
 }
@@ -194,28 +231,37 @@ fn what_is_said_to_be_exact_is_what_was_billed() {
 const UNSHOWN: &str = "pydantic/pydantic-ai:tests/models/cassettes/test_openai_responses/\
                        test_openai_responses_stream.yaml#1";
 
+/// Counts beside bills of OpenAI's own models.
+struct OpenAi {
+    kinds: Rows,
+    models: Rows,
+    /// Requests with tools that show all that was billed.
+    shown: [Errors; 2],
+}
+
+impl OpenAi {
+    fn counted() -> Self {
+        let (mut kinds, mut models) = (Rows::new(), Rows::new());
+        let mut shown = [Errors::default(), Errors::default()];
+        for recording in Recording::all().iter().filter(|recording| recording.is_openai()) {
+            let (counted, billed) = (recording.count().tokens, recording.billed());
+            let half = recording.half();
+            let kind = if recording.is_odd() { "hidden" } else { recording.kind() };
+            if kind == "tools" && recording.text("source") != UNSHOWN {
+                shown[half].add(counted, billed);
+            }
+            kinds.entry(kind.to_owned()).or_default()[half].add(counted, billed);
+            let model = format!("{}, {kind}", recording.text("model"));
+            models.entry(model).or_default()[half].add(counted, billed);
+        }
+        Self { kinds, models, shown }
+    }
+}
+
 #[test]
 fn openai_models_count_as_billed_in_both_halves_of_the_recordings() {
-    let (mut kinds, mut models) = (BTreeMap::new(), BTreeMap::new());
-    let mut shown = [Errors::default(), Errors::default()];
-    for recording in Recording::all().iter().filter(|recording| recording.is_openai()) {
-        let (count, half) = (recording.count(), recording.half());
-        let kind = if recording.is_odd() { "hidden" } else { recording.kind() };
-        let add = |rows: &mut BTreeMap<String, [Errors; 2]>, key: String| {
-            rows.entry(key).or_default()[half].add(count.tokens, recording.billed());
-        };
-        if kind == "tools" && recording.text("source") != UNSHOWN {
-            shown[half].add(count.tokens, recording.billed());
-        }
-        if kind == "tools" && count.tokens != recording.billed() {
-            let (counted, billed) = (count.tokens, recording.billed());
-            println!("tools, {half}: {counted} for {billed}: {}", recording.text("source"));
-        }
-        add(&mut kinds, kind.to_owned());
-        add(&mut models, format!("{} {kind}", recording.text("model")));
-    }
-    let plain = &kinds["plain"];
-    for half in plain {
+    let OpenAi { kinds, shown, .. } = OpenAi::counted();
+    for half in &kinds["plain"] {
         assert!(half.exact() * 100 >= half.0.len() * 97);
     }
     for half in &kinds["tools"] {
@@ -224,32 +270,41 @@ fn openai_models_count_as_billed_in_both_halves_of_the_recordings() {
     for half in shown {
         assert!(half.at(95) <= 10.0, "{}", half.at(95));
     }
-    table("OpenAI and Azure, by model", models);
-    table("OpenAI and Azure, by kind", kinds);
+}
+
+/// Estimates beside bills of other vendors' models.
+struct Others {
+    before: Rows,
+    after: Rows,
+    all_before: Errors,
+    all_after: Errors,
+}
+
+impl Others {
+    fn counted() -> Self {
+        let (mut before, mut after) = (Rows::new(), Rows::new());
+        let (mut all_before, mut all_after) = (Errors::default(), Errors::default());
+        let mut corrections: BTreeMap<String, Correction> = BTreeMap::new();
+        for recording in Recording::all().iter().filter(|recording| !recording.is_openai()) {
+            let (counted, billed) = (recording.count().tokens, recording.billed());
+            let name = format!("{} {}", recording.text("provider"), recording.text("model"));
+            let correction = corrections.entry(name).or_default();
+            // Only what came earlier is known.
+            let corrected = correction.apply(counted, recording.tools.is_some());
+            correction.observe(counted, recording.tools.is_some(), billed);
+            let (key, half) = (recording.text("provider").to_owned(), recording.half());
+            before.entry(key.clone()).or_default()[half].add(counted, billed);
+            after.entry(key).or_default()[half].add(corrected, billed);
+            all_before.add(counted, billed);
+            all_after.add(corrected, billed);
+        }
+        Self { before, after, all_before, all_after }
+    }
 }
 
 #[test]
 fn the_correction_brings_the_estimates_of_other_vendors_closer() {
-    let (mut before, mut after) = (BTreeMap::new(), BTreeMap::new());
-    let mut corrections: BTreeMap<String, Correction> = BTreeMap::new();
-    let (mut all_before, mut all_after) = (Errors::default(), Errors::default());
-    for recording in Recording::all().iter().filter(|recording| !recording.is_openai()) {
-        let (count, billed) = (recording.count(), recording.billed());
-        let name = format!("{} {}", recording.text("provider"), recording.text("model"));
-        let correction = corrections.entry(name).or_default();
-        // Only what came earlier is known.
-        let corrected = correction.apply(count.tokens, recording.tools.is_some());
-        correction.observe(count.tokens, recording.tools.is_some(), billed);
-        let (key, half) = (recording.text("provider").to_owned(), recording.half());
-        before.entry(key.clone()).or_insert_with(<[Errors; 2]>::default)[half]
-            .add(count.tokens, billed);
-        after.entry(key).or_insert_with(<[Errors; 2]>::default)[half].add(corrected, billed);
-        all_before.add(count.tokens, billed);
-        all_after.add(corrected, billed);
-    }
-    table("other vendors, estimated", before);
-    table("other vendors, corrected", after);
-    println!("\nall estimated | {}\nall corrected | {}", all_before.row(), all_after.row());
+    let Others { all_before, all_after, .. } = Others::counted();
     assert!(all_after.at(50) * 1.5 < all_before.at(50));
     assert!(all_after.at(75) < all_before.at(75));
 }
