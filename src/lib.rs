@@ -8,6 +8,7 @@ pub mod http;
 pub mod call;
 pub mod control;
 // FLOOR 2
+pub mod cache;
 pub mod ledger;
 pub mod prompts;
 pub mod routing;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Modules of `src/` by floor. A module imports only modules of lower floors, and itself.
 const FLOORS: [(u8, &[&str]); 5] = [
     (1, &["clock"]),
-    (2, &["tenants", "routing", "upstream", "ledger", "prompts"]),
+    (2, &["cache", "tenants", "routing", "upstream", "ledger", "prompts"]),
     (3, &["call", "control"]),
     (4, &["http"]),
     (5, &["app", "cli", "commands", "config", "telemetry"]),

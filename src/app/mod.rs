@@ -18,6 +18,7 @@ pub use build::price_list;
 pub use pepper::PepperError;
 pub use preview::{Preview, runtime};
 
+use crate::cache::Current;
 use crate::call::{Counting, Drains, Flights, Prefixes, Queues, Services, Sizes, Worker};
 use crate::config::{self, Snapshot};
 use crate::control::{Control, ControlError, PromptError, Publisher};
@@ -132,11 +133,14 @@ impl Gateway {
         let publisher = Publisher::new(opened.ledger.clone(), reader.clone(), prompts.clone());
         let publisher = Arc::new(publisher);
         publisher.load(build::templates(&snapshot))?;
+        let cache = Arc::new(Current::default());
+        cache.configure(snapshot.cache);
         let services = Arc::new(Services {
             ledger,
             directory,
             runtime: ArcSwap::from_pointee(runtime),
             prompts,
+            cache,
             prefixes: Prefixes::default(),
             sizes,
             queues: Queues::default(),
@@ -220,6 +224,7 @@ impl Gateway {
                     control: control.clone(),
                     publisher,
                     ledger: services.ledger.clone(),
+                    cache: services.cache.clone(),
                     reader,
                     key,
                     prices: Arc::new(move |provider, model| {
@@ -245,6 +250,7 @@ impl Gateway {
                     tracing::warn!(%error, "what ended could not be written yet");
                 }
                 telemetry::open_calls(services.ledger.open_calls());
+                telemetry::cached_bytes(services.cache.bytes());
                 metrics.run_upkeep();
                 if ticks % LEARNED == LEARNED - 1 {
                     reload.store_learned();
@@ -302,6 +308,7 @@ impl Reload {
         // Accounts can still be refused; names and prices are swapped only after that.
         self.control.set_tenancy(build::tenancy(&snapshot)).map_err(|e| e.to_string())?;
         self.publisher.load(build::templates(&snapshot)).map_err(|e| e.to_string())?;
+        self.services.cache.configure(snapshot.cache);
         self.services.runtime.store(Arc::new(runtime));
         self.strangers.configure(
             snapshot.gateway.unauthenticated.clone(),

@@ -8,7 +8,7 @@ use super::Inbound;
 use super::operation::Operation;
 use super::planning::Candidate;
 use crate::clock;
-use crate::ledger::{Admission, CallFacts, Keyed, Ledger, OpenHold, Refused};
+use crate::ledger::{Admission, Attempt, CallFacts, Keyed, Ledger, OpenHold, Refused};
 use crate::routing::{RetryBudget, Route};
 use crate::tenants::{Caller, Holds};
 
@@ -123,9 +123,20 @@ pub(super) fn ask(
 }
 
 fn hold(ledger: &Ledger, asking: &Ask<'_, '_>, output_tokens: u64) -> Result<OpenHold, Refused> {
-    let Ask { caller, inbound, operation, plan, keyed, budget: _ } = *asking;
+    let Ask { caller, operation, plan, .. } = *asking;
     let Some(first) = plan.first() else { return Err(Refused::Uncountable) };
     let ask = ask(operation, plan, caller.terms.markup, output_tokens)?;
+    take(ledger, asking, first.attempt(), ask)
+}
+
+/// Holds so much for a call whose first attempt is that one.
+pub(super) fn take(
+    ledger: &Ledger,
+    asking: &Ask<'_, '_>,
+    first: Attempt,
+    ask: Amounts,
+) -> Result<OpenHold, Refused> {
+    let Ask { caller, inbound, operation, plan: _, budget: _, keyed } = *asking;
     let now = clock::now();
     let model: Arc<str> = operation.model().into();
     let prompt = inbound.prompt.as_ref();
@@ -141,7 +152,7 @@ fn hold(ledger: &Ledger, asking: &Ask<'_, '_>, output_tokens: u64) -> Result<Ope
         },
         ask,
         deadline: Timestamp::from_micros(deadline.min(longest)),
-        first: first.attempt(),
+        first,
         keyed: keyed.cloned(),
         facts: CallFacts {
             id: inbound.id,

@@ -57,6 +57,8 @@ pub enum CallError {
     },
     /// The client's idempotency key was used before, and has no answer to give again.
     KeyUsed(Used),
+    /// The client wants an answer from the cache, and there is none.
+    NotCached,
     /// A limit, or the ledger, says no.
     Refused(Refused),
     /// The run that made it was stopped, or is over.

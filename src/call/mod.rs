@@ -2,6 +2,7 @@
 //! or money is charged.
 
 mod admit;
+mod answers;
 mod attempts;
 mod counting;
 mod error;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tollgate_accounting::{Class, Timestamp, Usage};
 
+pub use answers::{CacheUse, Cached};
 pub use counting::Counting;
 pub use error::CallError;
 pub use operation::Operation;
@@ -52,6 +54,8 @@ pub struct Inbound {
     pub deadline: Option<Timestamp>,
     /// The client's idempotency key.
     pub key: Option<Arc<str>>,
+    /// What the client asks of the cache.
+    pub cache: CacheUse,
     /// The template that the request was rendered from.
     pub prompt: Option<Prompted>,
     /// Headers that belong to the dialect, for a provider that speaks the same one.
@@ -100,6 +104,8 @@ pub struct Origin {
     pub max_output_tokens: Option<u64>,
     /// Fields of the request that the provider has no place for.
     pub dropped: Vec<String>,
+    /// How the call stood to the cache, where there is one.
+    pub cached: Option<Cached>,
 }
 
 /// An answer, whole or to come.
@@ -108,6 +114,13 @@ pub enum Reply {
     Whole {
         /// As the client reads it.
         body: Bytes,
+        /// What it came to.
+        settled: Settled,
+    },
+    /// A stream that was kept, in the pieces it left in; its call is settled.
+    Again {
+        /// As the client that asked first read them.
+        pieces: Vec<Bytes>,
         /// What it came to.
         settled: Settled,
     },
@@ -159,6 +172,17 @@ async fn made(
 
     let route = route(&runtime, caller, operation)?;
     let cap = admit::cap(&route, operation);
+    let budget = &*route.budget;
+    let full = cap.0;
+    let seat = answers::look(&runtime, services, caller, inbound, operation, &route, full)?;
+    let (fill, cached) = match seat {
+        answers::Seat::Kept(answer) => {
+            let keyed = keyed.as_ref();
+            let ask = admit::Ask { caller, inbound, operation, plan: &[], budget, keyed };
+            return answers::give(services, &ask, first, answer).await;
+        }
+        answers::Seat::Make(fill, cached) => (fill, cached),
+    };
     let sizes = &services.sizes;
     let now = planning::micros(clock::now());
     let trail = services.prefixes.trail(&route, caller, operation);
@@ -167,14 +191,14 @@ async fn made(
         sizes,
         caller,
         operation,
-        cap: cap.0,
+        cap: full,
         at: inbound.received_at,
         curious: true,
         warm: services.prefixes.find(&trail, now),
     };
     let plan = services.queues.waiting.plan(inbound, || planner.plan(&route)).await?.candidates;
     let likely = sizes.likely(caller, &plan, operation.choices());
-    let (plan, keyed, budget) = (&*plan, keyed.as_ref(), &*route.budget);
+    let (plan, keyed) = (&*plan, keyed.as_ref());
     let ask = admit::Ask { caller, inbound, operation, plan, budget, keyed };
     let admit = || admit::admit(ledger, &ask, cap, likely);
     let admit::Admitted { hold, cap, step } = services.queues.admit(admit).await?;
@@ -190,7 +214,11 @@ async fn made(
         attempts,
         max_output_tokens: cap,
         dropped,
+        cached,
     };
+    // Under a lowered cap the reply is not the one that was asked for.
+    let fill = fill.filter(|_| cap.is_none_or(|cap| cap == full));
+    let fill = fill.map(|fill| fill.from(caller, operation, &from, candidate.card().clone()));
 
     // From here the reply belongs to the client, and a byte of it may leave only once its hold would
     // survive us. The commit ran beside the provider's work, so there is seldom anything to wait for.
@@ -198,13 +226,13 @@ async fn made(
     let told = Told::new(&ask, candidate, permit, runtime.counting.clone());
     let reply = if operation.stream() {
         let flow = relay::Flow::new(site.clone(), target, answer.body, hold, told, step);
-        let relay = Relay::new(worker.clone(), caller, flow);
+        let relay = Relay::new(worker.clone(), caller, flow, fill);
         Reply::Stream(match booked {
             Some(booked) => Streamed::Shared(booked.share(inbound.id, from.clone(), relay)),
             None => Streamed::Own(Box::new(relay)),
         })
     } else {
-        whole::receive(worker, site, target, answer.body, hold, told, booked).await?
+        whole::receive(worker, site, target, answer.body, hold, told, (booked, fill)).await?
     };
     Ok(Served::Made(Answered { from, reply }))
 }

@@ -15,6 +15,7 @@ use super::prefixes::Prefixes;
 use super::queue::Queues;
 use super::shared::Flights;
 use super::sizes::Sizes;
+use crate::cache::Current;
 use crate::ledger::{Keyed, Ledger};
 use crate::prompts::Shelf;
 use crate::routing::Routes;
@@ -33,6 +34,8 @@ pub struct Services {
     pub prompts: Arc<Shelf>,
     /// Which target worked on which prompt's beginning.
     pub prefixes: Prefixes,
+    /// Replies that are kept to be given again, if any are to be.
+    pub cache: Arc<Current>,
     /// What replies have come to.
     pub sizes: Sizes,
     /// Calls that wait their turn at soft limits.

@@ -7,6 +7,7 @@ use tollgate_accounting::{Class, Usage};
 use tollgate_providers::unified::Block;
 use tollgate_providers::{ErrorKind, ProviderError, UsageReport};
 
+use super::answers::{Filling, is_withheld};
 use super::repeat::Booked;
 use super::services::{OnClientGone, Site};
 use super::{CallError, Reply, Sizes, Told, Worker};
@@ -27,15 +28,15 @@ pub(super) async fn receive(
     body: Body,
     hold: OpenHold,
     told: Told,
-    booked: Option<Booked>,
+    (booked, fill): (Option<Booked>, Option<Filling>),
 ) -> Result<Reply, CallError> {
     let (site, target) = (site.clone(), target.clone());
     let gone = site.on_client_gone;
     let services = worker.services.clone();
     let work = async move {
-        let reply = finish(&services.sizes, &site, &target, body, hold, &told).await;
+        let reply = finish(&services.sizes, &site, &target, body, hold, &told, fill).await;
         if let (Ok(Reply::Whole { body, .. }), Some(booked)) = (&reply, booked) {
-            booked.answered(body.clone());
+            booked.answered("application/json", body.clone());
         }
         reply
     };
@@ -62,6 +63,7 @@ async fn finish(
     body: Body,
     hold: OpenHold,
     told: &Told,
+    fill: Option<Filling>,
 ) -> Result<Reply, CallError> {
     let bytes = match body.collect(LARGEST, site.endpoint.idle_timeout()).await {
         Ok(bytes) => bytes,
@@ -76,7 +78,7 @@ async fn finish(
     };
     let read = if told.chat { chat(site, target, &bytes, told) } else { embeddings(site, &bytes) };
     match read {
-        Ok(Read { usage, output_tokens, tier, body }) => {
+        Ok(Read { usage, output_tokens, tier, withheld, body }) => {
             if let Some(tier) = tier {
                 hold.processed_in(&tier);
             }
@@ -88,7 +90,11 @@ async fn finish(
             });
             let settled = hold.settle(Outcome::Completed);
             told.learn(sizes, target, &usage.usage, &settled);
-            Ok(Reply::Whole { body: body.unwrap_or(bytes), settled })
+            let body = body.unwrap_or(bytes);
+            if let Some(fill) = fill.filter(|_| !withheld) {
+                fill.whole(&body, &settled);
+            }
+            Ok(Reply::Whole { body, settled })
         }
         Err(error) => Err(fail(hold, error)),
     }
@@ -116,6 +122,8 @@ struct Read {
     output_tokens: u64,
     /// The service tier it was processed in, where the provider says.
     tier: Option<String>,
+    /// Whether a filter kept some of it back.
+    withheld: bool,
     /// The body rewritten, where the client speaks another dialect.
     body: Option<Bytes>,
 }
@@ -135,12 +143,14 @@ fn chat(site: &Site, target: &Target, bytes: &[u8], told: &Told) -> Result<Read,
     }
     let body = (!same).then(|| Bytes::from(told.dialect.encode_reply(&reply, &told.options())));
     let tier = reply.service_tier.as_deref().map(str::to_owned);
-    Ok(Read { usage, output_tokens, tier, body })
+    let mut finishes = reply.choices.iter().filter_map(|choice| choice.finish.as_ref());
+    let withheld = finishes.any(is_withheld);
+    Ok(Read { usage, output_tokens, tier, withheld, body })
 }
 
 fn embeddings(site: &Site, bytes: &[u8]) -> Result<Read, ProviderError> {
     let reply = site.adapter.decode_embeddings(bytes)?;
-    Ok(Read { usage: reply.usage, output_tokens: 0, tier: None, body: None })
+    Ok(Read { usage: reply.usage, output_tokens: 0, tier: None, withheld: false, body: None })
 }
 
 fn text(block: &Block<'_>, target: &Target) -> u64 {

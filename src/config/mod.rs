@@ -80,6 +80,7 @@ fn snapshot<'t>(reader: &'t Reader<'t>, table: &'t DeTable<'t>) -> Snapshot {
     let root = reader.root(table);
     let server = server::server(&root);
     let storage = server::storage(&root);
+    let cache = server::cache(&root);
     let providers = providers::providers(&root);
     let prices = prices::prices(&root, &providers);
     let unknown_price = prices::unknown_price(&root);
@@ -104,6 +105,7 @@ fn snapshot<'t>(reader: &'t Reader<'t>, table: &'t DeTable<'t>) -> Snapshot {
     Snapshot {
         server,
         storage,
+        cache,
         providers,
         prices,
         unknown_price,

@@ -16,6 +16,8 @@ pub struct Snapshot {
     pub server: Server,
     /// Where the ledger is.
     pub storage: Storage,
+    /// Replies that are kept; `None` keeps none.
+    pub cache: Option<crate::cache::Bounds>,
     /// By name.
     pub providers: BTreeMap<String, Provider>,
     /// What the file says about prices; it goes before any built-in price list.

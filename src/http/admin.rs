@@ -17,7 +17,8 @@ use tollgate_accounting::{Limit, PriceList, Timestamp};
 
 use super::prompts::admin as prompts;
 use super::strangers::{Way, wait};
-use super::{Watched, corrections, targets, view};
+use super::{Watched, corrections, purge, targets, view};
+use crate::cache::Current;
 use crate::control::{Control, ControlError, NewKey, Publisher};
 use crate::ledger::{CallId, Filter, GroupBy, Ledger, Question, Reader, Refused, StoreError};
 use crate::tenants::Strangers;
@@ -39,6 +40,8 @@ pub struct Admin {
     pub ledger: Ledger,
     /// Reports.
     pub reader: Arc<Reader>,
+    /// Replies that are kept, if any are.
+    pub cache: Arc<Current>,
     /// A keyed digest of the admin key, and the key of the digest.
     pub key: AdminKey,
     /// What models cost, for rating calls anew.
@@ -128,6 +131,7 @@ pub fn admin_routes(admin: Admin) -> Router {
     let guarded = Router::new()
         .route("/metrics", get(metrics))
         .route("/admin/accounts", get(accounts))
+        .route("/admin/cache", delete(purge::purge))
         .route("/admin/providers", get(providers))
         .route("/admin/keys", get(keys).post(create_key))
         .route("/admin/keys/{id}", delete(revoke_key))

@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use tollgate_accounting::Timestamp;
 
 use super::{Failed, Front};
-use crate::call::{Inbound, well_formed_key};
+use crate::call::{CacheUse, Inbound, well_formed_key};
 use crate::clock;
 use crate::ledger::CallId;
 use crate::tenants::{Caller, Denied};
@@ -49,12 +49,13 @@ pub(super) fn inbound(headers: &HeaderMap, id: CallId) -> Result<Inbound, Failed
     let tags = text("x-tollgate-tags").map(tags).transpose()?.flatten();
     let deadline = text("x-tollgate-deadline").map(|t| deadline(t, received_at)).transpose()?;
     let key = text("idempotency-key").map(key).transpose()?;
+    let cache = text("x-tollgate-cache").map_or(Ok(CacheUse::Allowed), cache)?;
     let dialect_headers = DIALECT_HEADERS
         .iter()
         .filter_map(|name| Some((*name, text(name)?.to_owned())))
         .filter(|(_, value)| !value.is_empty())
         .collect();
-    Ok(Inbound { id, received_at, tags, deadline, key, prompt: None, dialect_headers })
+    Ok(Inbound { id, received_at, tags, deadline, key, cache, prompt: None, dialect_headers })
 }
 
 /// The body, if it is plain and within the limit.
@@ -117,6 +118,18 @@ fn tags(text: &str) -> Result<Option<Arc<str>>, Failed> {
 fn key(text: &str) -> Result<Arc<str>, Failed> {
     let message = "idempotency-key takes 1 to 255 visible characters";
     well_formed_key(text).ok_or_else(|| Failed::parameter("idempotency-key", message))
+}
+
+fn cache(text: &str) -> Result<CacheUse, Failed> {
+    match text.trim() {
+        "no-store" => Ok(CacheUse::NoStore),
+        "refresh" => Ok(CacheUse::Refresh),
+        "only" => Ok(CacheUse::Only),
+        _ => {
+            let message = "x-tollgate-cache takes no-store, refresh or only";
+            Err(Failed::parameter("x-tollgate-cache", message))
+        }
+    }
 }
 
 /// Seconds from now, or an instant in RFC 3339.

@@ -276,6 +276,12 @@ impl From<CallError> for Failed {
                 );
                 Failed::invalid(StatusCode::BAD_REQUEST, "model_unpriced", message).param("model")
             }
+            CallError::NotCached => Failed::invalid(
+                StatusCode::GATEWAY_TIMEOUT,
+                "not_cached",
+                "no answer is kept for this request, and x-tollgate-cache asks for no other",
+            )
+            .final_word(),
             CallError::NotReady { not, why } => not_ready(not, &why),
             CallError::Ceiling { why, passes: true } => {
                 let status = StatusCode::SERVICE_UNAVAILABLE;

@@ -11,6 +11,7 @@ mod openai;
 mod own;
 mod plans;
 mod prompts;
+mod purge;
 mod query;
 mod quote;
 mod runs;

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tollgate_accounting::{Metric, Standing};
 
 use super::{Failed, Front, reading, stamp};
-use crate::call::{Answered, Origin, Reader, Reply, Streamed};
+use crate::call::{Answered, Cached, Origin, Reader, Reply, Streamed};
 use crate::clock;
 use crate::ledger::{self, CallId, KeptReply, KeyName};
 use crate::tenants::Caller;
@@ -38,6 +38,14 @@ pub(super) fn watched(
                 watch(&body);
             }
             (Body::from(body), "application/json", Some(settled.charged.to_string()))
+        }
+        Reply::Again { pieces, settled } => {
+            if let Some(watch) = &mut watch {
+                pieces.iter().for_each(|piece| watch(piece));
+            }
+            let pieces = pieces.into_iter().map(Ok::<_, std::convert::Infallible>);
+            let body = Body::from_stream(stream::iter(pieces));
+            (body, "text/event-stream", Some(settled.charged.to_string()))
         }
         Reply::Stream(streamed) => (frames(streamed, watch), "text/event-stream", None),
     };
@@ -103,13 +111,24 @@ pub(super) async fn kept(front: &Front, name: KeyName) -> Result<KeptReply, Fail
 }
 
 fn origin(headers: &mut HeaderMap, from: &Origin) {
-    let Origin { provider, model, attempts, max_output_tokens, dropped } = from;
+    let Origin { provider, model, attempts, max_output_tokens, dropped, cached } = from;
     put(headers, HeaderName::from_static("x-tollgate-provider"), provider);
     put(headers, HeaderName::from_static("x-tollgate-model"), model);
     put(headers, HeaderName::from_static("x-tollgate-attempts"), &attempts.to_string());
     if let Some(cap) = max_output_tokens {
         let name = HeaderName::from_static("x-tollgate-max-output-tokens");
         put(headers, name, &cap.to_string());
+    }
+    if let Some(cached) = cached {
+        let (word, age) = match cached {
+            Cached::Hit { age } => ("hit", Some(age)),
+            Cached::Miss => ("miss", None),
+            Cached::Bypass => ("bypass", None),
+        };
+        put(headers, HeaderName::from_static("x-tollgate-cache"), word);
+        if let Some(age) = age {
+            put(headers, header::AGE, &age.to_string());
+        }
     }
     if !dropped.is_empty() {
         put(headers, HeaderName::from_static("x-tollgate-dropped"), &dropped.join(", "));

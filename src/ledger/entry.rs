@@ -81,6 +81,8 @@ pub enum Outcome {
     Unreachable,
     /// Its deadline passed, or it was stopped, while nobody was reading it.
     Expired,
+    /// The answer was given before, and kept.
+    Cached,
     /// The process died while the call was in flight.
     Recovered,
 }
@@ -108,6 +110,7 @@ named!(Outcome {
     Truncated = "truncated",
     Unreachable = "unreachable",
     Expired = "expired",
+    Cached = "cached",
     Recovered = "recovered",
 });
 

@@ -217,8 +217,6 @@ fn read(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Result<Found
         provenance: Provenance::from_name(&provenance).unwrap_or(Provenance::Estimated),
     };
     let mut attempt = Attempt::new(text(11)?, text(12)?, Arc::new(card), input, false);
-    // Whether the provider had accepted it is not known, so it is taken to have.
-    attempt.reach = Reach::Accepted;
     attempt.output_seen = row.get(21)?;
     attempt.output_delivered = attempt.output_seen;
     let facts = CallFacts {
@@ -239,6 +237,12 @@ fn read(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Result<Found
         output_tokens: row.get(18)?,
         cost: Money::from_nanos(row.get(19)?),
     };
+    let nothing = held.input_tokens == 0 && held.output_tokens == 0 && held.cost == Money::ZERO;
+    if !nothing {
+        // Whether the provider had accepted it is not known, so it is taken to have. A call that held
+        // neither tokens nor money was an answer from the cache.
+        attempt.reach = Reach::Accepted;
+    }
     let deadline = Timestamp::from_micros(row.get(3)?);
     let meter = Meter::new(row.get(0)?, facts, deadline, held, attempt);
     Ok(Ok(Found { meter, charged: row.get(4)?, taken_at }))

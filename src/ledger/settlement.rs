@@ -97,6 +97,8 @@ pub struct Attempt {
     pub output_exact: bool,
     /// When the provider's first byte came.
     pub first_byte_at: Option<Timestamp>,
+    /// What an answer that was kept spares the account; nothing is sent for it.
+    pub saved: Option<Money>,
     /// How it ended, once it was given up; the last attempt's end is the call's.
     pub ended: Option<Outcome>,
 }
@@ -125,6 +127,7 @@ impl Attempt {
             output_delivered: 0,
             output_exact,
             first_byte_at: None,
+            saved: None,
             ended: None,
         }
     }
@@ -174,12 +177,15 @@ pub(super) fn post(
     let mut entries = Vec::with_capacity(attempts.len());
     let mut used = Amounts { requests: 0, input_tokens: 0, output_tokens: 0, cost: Money::ZERO };
     let markup = facts.terms.markup;
-    let reached = attempts.iter().any(|a| a.reach > Reach::Planned);
+    let counts = |a: &Attempt| a.reach > Reach::Planned || a.saved.is_some();
+    let reached = attempts.iter().any(counts);
     for (index, attempt) in attempts.iter().enumerate() {
         let last = index + 1 == attempts.len();
         let ended = if last { outcome } else { attempt.ended.unwrap_or(Outcome::Failed) };
         let generated = Generated::of(attempt, ended);
-        let (charge, posted, terms) = if last && tenant_pays(attempt, ended) {
+        let (charge, posted, terms) = if let Some(saved) = attempt.saved {
+            (Charge::cached(Money::ZERO, saved), Usage::new(), Markup::NONE)
+        } else if last && tenant_pays(attempt, ended) {
             let usage = charged_usage(attempt, &generated, ended);
             (bill(attempt, &generated, &usage, held, markup), usage, markup)
         } else if facts.terms.failed == FailedAttempts::Charge {
@@ -318,6 +324,7 @@ fn tenant_pays(attempt: &Attempt, ended: Outcome) -> bool {
         | Outcome::Cut
         | Outcome::ClientGone
         | Outcome::Expired
+        | Outcome::Cached
         | Outcome::Recovered => attempt.reach >= Reach::Sent,
         Outcome::Truncated => attempt.reach == Reach::Accepted,
         Outcome::Failed | Outcome::Unreachable => {

@@ -44,6 +44,8 @@ pub fn metrics() -> Result<PrometheusHandle, BuildError> {
     describe_counter!("tollgate_charged_nano_usd_total", "Charged to tenants");
     describe_counter!("tollgate_owed_nano_usd_total", "Owed to providers");
     describe_counter!("tollgate_absorbed_nano_usd_total", "Owed, and charged to no tenant");
+    describe_counter!("tollgate_saved_nano_usd_total", "Spared by answers from the cache");
+    describe_gauge!("tollgate_cache_bytes", "Bytes of replies that are kept");
     describe_histogram!("tollgate_first_byte_seconds", "From receipt to the provider's first byte");
     describe_histogram!("tollgate_call_seconds", "From receipt to settlement");
     describe_gauge!("tollgate_open_calls", "Calls in flight");
@@ -82,6 +84,7 @@ pub fn entry(entry: &Entry) {
     counter!("tollgate_charged_nano_usd_total", &labels()).increment(nanos(entry.charged));
     counter!("tollgate_owed_nano_usd_total", &labels()).increment(nanos(entry.owed));
     counter!("tollgate_absorbed_nano_usd_total", &labels()).increment(nanos(entry.absorbed));
+    counter!("tollgate_saved_nano_usd_total", &labels()).increment(nanos(entry.saved));
     if let Some(first) = entry.first_byte_us {
         histogram!("tollgate_first_byte_seconds", &labels()).record(seconds(first));
     }
@@ -114,6 +117,13 @@ pub fn targets(targets: &[Watched]) {
             }
         }
     }
+}
+
+/// Says how many bytes of replies are kept.
+pub fn cached_bytes(bytes: u64) {
+    let [a, b, c, d, e, f, g, h] = bytes.to_be_bytes();
+    let (high, low) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
+    gauge!("tollgate_cache_bytes").set(f64::from(high) * 4_294_967_296.0 + f64::from(low));
 }
 
 fn seconds(micros: i64) -> f64 {

@@ -16,6 +16,7 @@ use crate::clock;
 #[derive(Debug)]
 pub struct Endpoint {
     place: Place,
+    address: String,
     patience: Patience,
 }
 
@@ -66,7 +67,7 @@ pub enum BadEndpoint {
 impl Endpoint {
     /// The demo provider's.
     pub fn in_process(patience: Patience) -> Endpoint {
-        Endpoint { place: Place::InProcess, patience }
+        Endpoint { place: Place::InProcess, address: String::new(), patience }
     }
 
     /// A provider's at `base_url`, shown one of `keys` the way `auth` says.
@@ -88,8 +89,9 @@ impl Endpoint {
         let prefix = path.trim_end_matches('/').to_owned();
         let credentials = keys.map(|key| credential(auth, key)).collect::<Result<Vec<_>, _>>()?;
         let credentials = credentials.into_iter().flatten().collect();
+        let address = format!("{scheme}://{authority}{prefix}");
         let host = Host { scheme, authority, prefix, credentials, signing: None };
-        Ok(Endpoint { place: Place::Host(Box::new(host)), patience })
+        Ok(Endpoint { place: Place::Host(Box::new(host)), address, patience })
     }
 
     /// The same with every request signed.
@@ -104,6 +106,11 @@ impl Endpoint {
     /// Where it is.
     pub fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// The address that requests are sent to, without their own path; nothing for the demo provider.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// From the request to the first byte of the answer.

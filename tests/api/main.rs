@@ -11,6 +11,7 @@ mod admin;
 mod agents;
 mod anthropic;
 mod budgets;
+mod cache;
 mod callers;
 mod cli;
 mod connections;

@@ -10,13 +10,23 @@ use tollgate_providers::{Event, FinishReason, ProviderError, UsageReport};
 
 use super::flow::Flow;
 use crate::call::Sizes;
+use crate::call::answers::Filling;
 use crate::ledger::{Outcome, Refused, Settled};
 
 impl Flow {
     /// The reply is whole.
-    pub(super) fn end(mut self, sizes: &Sizes, ready: &mut VecDeque<Bytes>) {
+    pub(super) fn end(
+        mut self,
+        sizes: &Sizes,
+        filling: Option<Filling>,
+        ready: &mut VecDeque<Bytes>,
+    ) {
         let report = self.report();
+        let last = self.last();
         let settled = self.hold.settle(Outcome::Completed);
+        if let (Some(filling), Some(last)) = (filling, last) {
+            filling.end(&last, &settled);
+        }
         let reported = report.map_or_else(Usage::new, |report| report.usage);
         self.told.learn(sizes, &self.target, &reported, &settled);
         let told = told(&self.told.id, &settled);
@@ -40,6 +50,17 @@ impl Flow {
             _ => self.encoder.encode(&Event::End, &mut out),
         }
         push(ready, out);
+    }
+
+    /// The last frames as the provider wrote them, for whoever is given the reply again: without what
+    /// the ledger says of this call. `None` where they are ours, or the reply was withheld.
+    fn last(&self) -> Option<Vec<u8>> {
+        let end = self.end_frame.as_ref().filter(|_| self.same && !self.tally.withheld())?;
+        match &self.usage_frame {
+            Some(usage) if self.told.include_usage => Some([&usage[..], &end[..]].concat()),
+            None if self.told.include_usage && self.report().is_none() => None,
+            _ => Some(end.to_vec()),
+        }
     }
 
     /// The reply broke off: the client is sent an error that its SDK raises, and no false end.

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::Worker;
+use super::answers::Filling;
 use super::services::OnClientGone;
 use crate::tenants::Caller;
 pub(super) use flow::Flow;
@@ -34,6 +35,8 @@ pub struct Relay {
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Whether the reply came to its own end.
     completed: bool,
+    /// Where it is to be kept.
+    filling: Option<Filling>,
 }
 
 /// What comes next of a reply.
@@ -47,11 +50,17 @@ pub(super) enum Step {
 }
 
 impl Relay {
-    pub(super) fn new(worker: Worker, caller: &Caller, flow: Flow) -> Relay {
+    pub(super) fn new(
+        worker: Worker,
+        caller: &Caller,
+        flow: Flow,
+        filling: Option<Filling>,
+    ) -> Relay {
         // A run's token is cancelled with the gateway's.
         let stop = caller.run.as_ref().map_or(&worker.services.stop, |run| &run.stop);
         let stop = Box::pin(stop.clone().cancelled_owned());
-        Relay { flow: Some(flow), ready: VecDeque::new(), worker, stop, completed: false }
+        let ready = VecDeque::new();
+        Relay { flow: Some(flow), ready, worker, stop, completed: false, filling }
     }
 
     /// Whether the reply came to its own end, and can be given again.
@@ -75,6 +84,9 @@ impl Relay {
                 },
                 () = &mut self.stop => flow.stopped(self.worker.services.stop.is_cancelled()),
             };
+            if let Some(filling) = &mut self.filling {
+                self.ready.iter().for_each(|piece| filling.piece(piece));
+            }
             self.conclude(turn);
         }
     }
@@ -88,7 +100,8 @@ impl Relay {
             Turn::On => {}
             Turn::Over => {
                 self.completed = true;
-                flow.end(&self.worker.services.sizes, &mut self.ready);
+                let filling = self.filling.take();
+                flow.end(&self.worker.services.sizes, filling, &mut self.ready);
             }
             Turn::Failed(outcome, error) => flow.fail(outcome, &error, &mut self.ready),
             Turn::Cut(refused) => flow.cut(&refused, &mut self.ready),

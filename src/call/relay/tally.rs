@@ -4,6 +4,8 @@ use tollgate_providers::Event;
 use tollgate_providers::unified::Part;
 use tollgate_tokenizer::{Family, StreamCounter};
 
+use crate::call::answers::is_withheld;
+
 /// Tokens that frame a tool call beside its name and arguments: 7 in two of three recorded calls of
 /// OpenAI's models, else 8.
 const TOOL_CALL: u64 = 7;
@@ -12,6 +14,8 @@ const TOOL_CALL: u64 = 7;
 pub(super) struct Tally {
     family: Family,
     choices: Vec<Choice>,
+    /// Whether a filter kept some of it back.
+    withheld: bool,
     /// Choices that finished.
     finished: Vec<u32>,
     /// Text the hub has no word for was seen, or a tool was called: the count is an estimate.
@@ -29,14 +33,15 @@ struct Choice {
 
 impl Tally {
     pub(super) fn new(family: Family) -> Tally {
-        Tally { family, choices: Vec::new(), finished: Vec::new(), other: false }
+        Tally { family, choices: Vec::new(), withheld: false, finished: Vec::new(), other: false }
     }
 
     /// Takes an event; says whether the reply grew by it.
     pub(super) fn event(&mut self, event: &Event<'_>) -> bool {
         match event {
             Event::Delta { choice, part } => self.part(*choice, part),
-            Event::Finish { choice, .. } => {
+            Event::Finish { choice, reason } => {
+                self.withheld |= is_withheld(reason);
                 self.finished.push(*choice);
                 false
             }
@@ -47,6 +52,11 @@ impl Tally {
     /// Tokens so far, over all choices.
     pub(super) fn total(&self) -> u64 {
         self.family.scale(self.choices.iter().map(Choice::total).sum())
+    }
+
+    /// Whether a filter kept some of it back.
+    pub(super) fn withheld(&self) -> bool {
+        self.withheld
     }
 
     /// Whether all that was seen is text, so that the count can be exact.

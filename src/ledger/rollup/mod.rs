@@ -205,6 +205,7 @@ impl Sums {
             entry.outcome,
             Outcome::Failed | Outcome::Truncated | Outcome::Unreachable | Outcome::Expired
         );
+        let whole = matches!(entry.outcome, Outcome::Completed | Outcome::Cached);
         let [reported, tokenized, estimated] = known(entry);
         let if_input = |value| if entry.posted_input > 0 { value } else { 0 };
         let written = class(Class::CacheWrite).saturating_add(class(Class::CacheWriteLong));
@@ -212,7 +213,7 @@ impl Sums {
             let add = match measure {
                 Measure::Requests => count(entry.requests),
                 Measure::Attempts => i64::from(entry.kind != Kind::Adjustment),
-                Measure::Incomplete => i64::from(decides && entry.outcome != Outcome::Completed),
+                Measure::Incomplete => i64::from(decides && !whole),
                 Measure::Errors => i64::from(decides && failed),
                 Measure::InputTokens => count(entry.posted_input),
                 Measure::CacheReadTokens => if_input(class(Class::CacheRead)),

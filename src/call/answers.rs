@@ -1,0 +1,236 @@
+//! Answers from the cache: which calls may have one, what one comes to in the ledger, and how a reply
+//! gets there. An answer given again counts one request and costs nothing; its row says what it spared.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tollgate_accounting::{Amounts, Money, PriceCard, Provenance};
+use tollgate_providers::{Dialect, FinishReason};
+
+use super::admit::{self, Ask};
+use super::repeat::{Booked, First};
+use super::{Answered, CallError, Inbound, Operation, Origin, Reply, Runtime, Served, Services};
+use crate::cache::{self, Answer, Asked, Cache, Content, Fingerprint, Scope};
+use crate::clock;
+use crate::ledger::{Attempt, Counted, Outcome, Settled};
+use crate::routing::{Route, Target};
+use crate::tenants::Caller;
+
+/// What a client asks of the cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheUse {
+    /// An answer from it, if there is one; else the call is made and its reply kept.
+    #[default]
+    Allowed,
+    /// Nothing: the call is made, and its reply is not kept.
+    NoStore,
+    /// The call is made, and its reply replaces what is kept.
+    Refresh,
+    /// An answer from it or none.
+    Only,
+}
+
+/// How a call stood to the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cached {
+    /// The answer is from it, and that old in seconds.
+    Hit {
+        /// Whole seconds since it was made.
+        age: i64,
+    },
+    /// There was none yet.
+    Miss,
+    /// The call cannot be answered from it, or its client did not want that.
+    Bypass,
+}
+
+/// Where a call's answer comes from.
+pub(super) enum Seat {
+    /// It is kept.
+    Kept(Arc<Answer>),
+    /// The call is to be made; its reply may be kept.
+    Make(Option<Fill>, Option<Cached>),
+}
+
+/// Looks a call up.
+pub(super) fn look(
+    runtime: &Runtime,
+    services: &Services,
+    caller: &Caller,
+    inbound: &Inbound,
+    operation: &Operation<'_>,
+    route: &Route,
+    cap: u64,
+) -> Result<Seat, CallError> {
+    let make = |fill, cached| match inbound.cache {
+        CacheUse::Only => Err(CallError::NotCached),
+        _ => Ok(Seat::Make(fill, cached)),
+    };
+    let Some(cache) = services.cache.get() else { return make(None, None) };
+    let asked = match operation {
+        Operation::Chat(request) => Asked::Chat(request),
+        Operation::Embeddings(request) => Asked::Embeddings(request),
+    };
+    let prompt = inbound.prompt.as_ref();
+    let read = prompt.map_or(operation.dialect(), |prompt| prompt.dialect);
+    let given_again = is_given_again(operation.dialect()) && is_given_again(read);
+    if inbound.cache == CacheUse::NoStore || !given_again || !cache::is_deterministic(asked) {
+        return make(None, Some(Cached::Bypass));
+    }
+    let site = |target: &'_ Target| runtime.providers.get(target.provider);
+    let targets = route.targets.iter().map(|target| {
+        (
+            &*target.provider_name,
+            site(target).map_or("", |site| site.endpoint.address()),
+            &*target.model,
+        )
+    });
+    let targets: Vec<_> = targets.collect();
+    let scope = Scope {
+        account: &caller.account,
+        dialect: read,
+        prompt: prompt.map(|prompt| &*prompt.tag),
+        targets: &targets,
+        cap,
+        headers: &inbound.dialect_headers,
+    };
+    let key = cache::fingerprint(&scope, asked);
+    if inbound.cache != CacheUse::Refresh
+        && let Some(answer) = cache.get(&key)
+    {
+        return Ok(Seat::Kept(answer));
+    }
+    make(Some(Fill { cache, key }), Some(Cached::Miss))
+}
+
+/// Whether replies to that dialect's requests may be given again; a new dialect has to be placed here.
+fn is_given_again(dialect: Dialect) -> bool {
+    match dialect {
+        Dialect::OpenAiChat | Dialect::OpenAiEmbeddings | Dialect::AnthropicMessages => true,
+        // A response is kept by its provider under an id, which makes it one call's own.
+        Dialect::OpenAiResponses
+        // Its requests have not been read for what may act or change behind a name.
+        | Dialect::GeminiGenerateContent
+        // No client speaks these.
+        | Dialect::CohereChat
+        | Dialect::BedrockConverse => false,
+    }
+}
+
+/// Gives a kept answer again: one request against the limits, one row, nothing owed.
+pub(super) async fn give(
+    services: &Services,
+    ask: &Ask<'_, '_>,
+    first: Option<First>,
+    answer: Arc<Answer>,
+) -> Result<Served, CallError> {
+    let Answer { provider, model, card, max_output_tokens, charged, made_at, .. } = &*answer;
+    // Nothing is sent, so nothing is counted; a crash between hold and row finds a call of no tokens.
+    let input = Counted { tokens: 0, provenance: Provenance::Tokenized };
+    let amounts = Amounts { requests: 1, input_tokens: 0, output_tokens: 0, cost: Money::ZERO };
+    let hold = || {
+        let mut first = Attempt::new(provider.clone(), model.clone(), card.clone(), input, true);
+        first.saved = Some(*charged);
+        admit::take(&services.ledger, ask, first, amounts)
+    };
+    let hold = services.queues.admit(hold).await?;
+    let booked = ask.keyed.zip(first).map(|(k, first)| Booked::new(&services.ledger, k, first));
+    let durable = hold.durable();
+    let settled = hold.settle(Outcome::Cached);
+    durable.await?;
+    if let Some(booked) = booked {
+        // What is kept may be forgotten or replaced; the key's answer stays.
+        let (kind, body) = answer.content.joined();
+        booked.answered(kind, body);
+    }
+    let age = clock::now().micros().saturating_sub(made_at.micros()) / 1_000_000;
+    let from = Origin {
+        provider: provider.clone(),
+        model: model.clone(),
+        attempts: 0,
+        max_output_tokens: *max_output_tokens,
+        dropped: Vec::new(),
+        cached: Some(Cached::Hit { age: age.max(0) }),
+    };
+    let reply = match &answer.content {
+        Content::Whole(body) => Reply::Whole { body: body.clone(), settled },
+        Content::Stream(pieces) => Reply::Again { pieces: pieces.clone(), settled },
+    };
+    Ok(Served::Made(Answered { from, reply }))
+}
+
+/// Where a reply is to be kept.
+pub(super) struct Fill {
+    cache: Arc<Cache>,
+    key: Fingerprint,
+}
+
+impl Fill {
+    /// The reply comes from there.
+    pub(super) fn from(
+        self,
+        caller: &Caller,
+        operation: &Operation<'_>,
+        from: &Origin,
+        card: Arc<PriceCard>,
+    ) -> Filling {
+        let answer = Answer {
+            account: caller.account.clone(),
+            asked_model: operation.model().into(),
+            provider: from.provider.clone(),
+            model: from.model.clone(),
+            card,
+            max_output_tokens: from.max_output_tokens,
+            charged: Money::ZERO,
+            made_at: clock::now(),
+            content: Content::Whole(Bytes::new()),
+        };
+        Filling { fill: self, answer, pieces: Some(Vec::new()), bytes: 0 }
+    }
+}
+
+/// A reply on its way, of which a copy is kept. Dropped before its end, nothing is.
+pub(super) struct Filling {
+    fill: Fill,
+    answer: Answer,
+    /// Of a stream, while it is not too large.
+    pieces: Option<Vec<Bytes>>,
+    bytes: usize,
+}
+
+impl Filling {
+    /// A piece of a stream, as the client gets it.
+    pub(super) fn piece(&mut self, piece: &Bytes) {
+        self.bytes = self.bytes.saturating_add(piece.len());
+        if !self.fill.cache.fits(self.bytes) {
+            self.pieces = None;
+        }
+        if let Some(pieces) = &mut self.pieces {
+            // A copy of its own size: the piece may be a small part of a large buffer.
+            pieces.push(Bytes::copy_from_slice(piece));
+        }
+    }
+
+    /// The stream came to its end, with these last bytes.
+    pub(super) fn end(mut self, last: &[u8], settled: &Settled) {
+        self.piece(&Bytes::copy_from_slice(last));
+        if let Some(pieces) = self.pieces.take() {
+            self.keep(Content::Stream(pieces), settled);
+        }
+    }
+
+    /// The reply is whole.
+    pub(super) fn whole(self, body: &Bytes, settled: &Settled) {
+        self.keep(Content::Whole(body.clone()), settled);
+    }
+
+    fn keep(self, content: Content, settled: &Settled) {
+        let Filling { fill: Fill { cache, key }, answer, .. } = self;
+        cache.keep(key, Answer { charged: settled.charged, content, ..answer });
+    }
+}
+
+/// Whether a reply that ended so was withheld or put off, and must not be given again.
+pub(super) fn is_withheld(reason: &FinishReason<'_>) -> bool {
+    matches!(reason, FinishReason::ContentFilter | FinishReason::Refusal | FinishReason::Pause)
+}
