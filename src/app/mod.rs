@@ -145,6 +145,7 @@ impl Gateway {
             sizes,
             queues: Queues::default(),
             repeats: Flights::default(),
+            together: Flights::default(),
             drains: Drains::new(),
             stop,
         });

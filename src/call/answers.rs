@@ -12,7 +12,7 @@ use super::repeat::{Booked, First};
 use super::{Answered, CallError, Inbound, Operation, Origin, Reply, Runtime, Served, Services};
 use crate::cache::{self, Answer, Asked, Cache, Content, Fingerprint, Scope};
 use crate::clock;
-use crate::ledger::{Attempt, Counted, Outcome, Settled};
+use crate::ledger::{Attempt, Counted, OpenHold, Outcome, Refused, Settled};
 use crate::routing::{Route, Target};
 use crate::tenants::Caller;
 
@@ -38,6 +38,8 @@ pub enum Cached {
         /// Whole seconds since it was made.
         age: i64,
     },
+    /// It is the answer of an identical call that was in flight.
+    Joined,
     /// There was none yet.
     Miss,
     /// The call cannot be answered from it, or its client did not want that.
@@ -117,26 +119,46 @@ fn is_given_again(dialect: Dialect) -> bool {
     }
 }
 
-/// Gives a kept answer again: one request against the limits, one row, nothing owed.
-pub(super) async fn give(
+/// Where a reply that is given to another call was made, and at what price.
+pub(super) struct Made<'a> {
+    pub(super) provider: &'a Arc<str>,
+    pub(super) model: &'a Arc<str>,
+    pub(super) card: &'a Arc<PriceCard>,
+}
+
+/// Holds what a call that is not made comes to: one request, no tokens, no money.
+pub(super) async fn hold(
     services: &Services,
     ask: &Ask<'_, '_>,
-    first: Option<First>,
-    answer: Arc<Answer>,
-) -> Result<Served, CallError> {
-    let Answer { provider, model, card, max_output_tokens, charged, made_at, .. } = &*answer;
+    made: Made<'_>,
+    saved: Money,
+) -> Result<OpenHold, Refused> {
+    let Made { provider, model, card } = made;
     // Nothing is sent, so nothing is counted; a crash between hold and row finds a call of no tokens.
     let input = Counted { tokens: 0, provenance: Provenance::Tokenized };
     let amounts = Amounts { requests: 1, input_tokens: 0, output_tokens: 0, cost: Money::ZERO };
     let hold = || {
         let mut first = Attempt::new(provider.clone(), model.clone(), card.clone(), input, true);
-        first.saved = Some(*charged);
+        first.saved = Some(saved);
         admit::take(&services.ledger, ask, first, amounts)
     };
-    let hold = services.queues.admit(hold).await?;
+    services.queues.admit(hold).await
+}
+
+/// Gives an answer again that is kept, or was made for a call that this one had joined: one request
+/// against the limits, one row, nothing owed.
+pub(super) async fn give(
+    services: &Services,
+    ask: &Ask<'_, '_>,
+    first: Option<First>,
+    answer: Arc<Answer>,
+    outcome: Outcome,
+) -> Result<Served, CallError> {
+    let Answer { provider, model, card, max_output_tokens, charged, made_at, .. } = &*answer;
+    let hold = hold(services, ask, Made { provider, model, card }, *charged).await?;
     let booked = ask.keyed.zip(first).map(|(k, first)| Booked::new(&services.ledger, k, first));
     let durable = hold.durable();
-    let settled = hold.settle(Outcome::Cached);
+    let settled = hold.settle(outcome);
     durable.await?;
     if let Some(booked) = booked {
         // What is kept may be forgotten or replaced; the key's answer stays.
@@ -150,7 +172,10 @@ pub(super) async fn give(
         attempts: 0,
         max_output_tokens: *max_output_tokens,
         dropped: Vec::new(),
-        cached: Some(Cached::Hit { age: age.max(0) }),
+        cached: Some(match outcome {
+            Outcome::Joined => Cached::Joined,
+            _ => Cached::Hit { age: age.max(0) },
+        }),
     };
     let reply = match &answer.content {
         Content::Whole(body) => Reply::Whole { body: body.clone(), settled },
@@ -166,6 +191,15 @@ pub(super) struct Fill {
 }
 
 impl Fill {
+    pub(super) fn key(&self) -> Fingerprint {
+        self.key
+    }
+
+    /// The answer, where it has come to be kept meanwhile.
+    pub(super) fn kept(&self) -> Option<Arc<Answer>> {
+        self.cache.get(&self.key)
+    }
+
     /// The reply comes from there.
     pub(super) fn from(
         self,
@@ -222,6 +256,11 @@ impl Filling {
     /// The reply is whole.
     pub(super) fn whole(self, body: &Bytes, settled: &Settled) {
         self.keep(Content::Whole(body.clone()), settled);
+    }
+
+    /// The answer that the reply is for other calls, kept or not.
+    pub(super) fn answer(&self) -> Answer {
+        self.answer.clone()
     }
 
     fn keep(self, content: Content, settled: &Settled) {

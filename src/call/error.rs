@@ -83,6 +83,34 @@ pub enum CallError {
     Garbled(ProviderError),
 }
 
+impl CallError {
+    /// The same error for other calls of the same request, where a provider was asked and said no.
+    pub(super) fn for_all(&self) -> Option<CallError> {
+        match self {
+            CallError::Provider { failure, attempts } => {
+                Some(CallError::Provider { failure: failure.clone(), attempts: *attempts })
+            }
+            CallError::Unreachable { why, late, attempts } => {
+                let (why, late, attempts) = (why.clone(), *late, *attempts);
+                Some(CallError::Unreachable { why, late, attempts })
+            }
+            CallError::Garbled(error) => Some(CallError::Garbled(error.clone())),
+            CallError::BadRequest(_)
+            | CallError::NoModel { .. }
+            | CallError::AmbiguousModel { .. }
+            | CallError::ForbiddenModel { .. }
+            | CallError::CannotDo { .. }
+            | CallError::Unpriced { .. }
+            | CallError::NotReady { .. }
+            | CallError::Ceiling { .. }
+            | CallError::KeyUsed(_)
+            | CallError::NotCached
+            | CallError::Refused(_)
+            | CallError::Stopped => None,
+        }
+    }
+}
+
 impl From<BadRequest> for CallError {
     fn from(error: BadRequest) -> CallError {
         CallError::BadRequest(error)

@@ -17,6 +17,7 @@ mod services;
 mod shared;
 mod sizes;
 mod soon;
+mod together;
 mod whole;
 
 use std::sync::Arc;
@@ -36,8 +37,9 @@ pub use services::{Drains, OnClientGone, Runtime, Services, Site, Worker};
 pub use shared::{FellBehind, Flights, Reader, Streamed};
 pub use sizes::Sizes;
 
+use crate::cache::{Answer, Content, Fingerprint};
 use crate::clock;
-use crate::ledger::{CallId, KeyName, Settled};
+use crate::ledger::{CallId, KeyName, Keyed, Outcome, Settled};
 use crate::routing::{NoRoute, Permit, Route, Target};
 use crate::tenants::Caller;
 
@@ -134,7 +136,7 @@ pub enum Reply {
 /// Whatever the error, no hold is left open and what was used is on a row.
 pub async fn serve(
     worker: &Worker,
-    caller: &Caller,
+    caller: &Arc<Caller>,
     inbound: &Inbound,
     operation: &Operation<'_>,
 ) -> Result<Served, CallError> {
@@ -152,13 +154,12 @@ pub async fn serve(
 
 async fn made(
     worker: &Worker,
-    caller: &Caller,
+    caller: &Arc<Caller>,
     inbound: &Inbound,
     operation: &Operation<'_>,
 ) -> Result<Served, CallError> {
     let services = &worker.services;
     let runtime = services.runtime.load_full();
-    let ledger = &services.ledger;
 
     let keyed = repeat::keyed(caller, inbound, operation);
     let mut first = None;
@@ -172,18 +173,57 @@ async fn made(
 
     let route = route(&runtime, caller, operation)?;
     let cap = admit::cap(&route, operation);
-    let budget = &*route.budget;
-    let full = cap.0;
-    let seat = answers::look(&runtime, services, caller, inbound, operation, &route, full)?;
-    let (fill, cached) = match seat {
+    match answers::look(&runtime, services, caller, inbound, operation, &route, cap.0)? {
         answers::Seat::Kept(answer) => {
-            let keyed = keyed.as_ref();
+            let (keyed, budget) = (keyed.as_ref(), &*route.budget);
             let ask = admit::Ask { caller, inbound, operation, plan: &[], budget, keyed };
-            return answers::give(services, &ask, first, answer).await;
+            answers::give(services, &ask, first, answer, Outcome::Cached).await
         }
-        answers::Seat::Make(fill, cached) => (fill, cached),
-    };
-    let sizes = &services.sizes;
+        answers::Seat::Make(fill, cached) => {
+            let key = keyed.zip(first);
+            let making = Making { runtime, route, cap, key, fill: None, cached };
+            match fill {
+                // A call with an idempotency key has its repeats, and they have its answer.
+                Some(fill) if making.key.is_none() && inbound.cache == CacheUse::Allowed => {
+                    together::serve(worker, caller, inbound, operation, making, fill).await
+                }
+                fill => {
+                    let making = Making { fill, ..making };
+                    make(worker, caller, inbound, operation, making, &mut None).await
+                }
+            }
+        }
+    }
+}
+
+/// What is known of a call that is to be made.
+struct Making {
+    runtime: Arc<Runtime>,
+    route: Arc<Route>,
+    cap: (u64, bool),
+    key: Option<(Keyed, repeat::First)>,
+    /// Where its reply is to be kept.
+    fill: Option<answers::Fill>,
+    cached: Option<Cached>,
+}
+
+/// The place of a call that identical ones join.
+type Leading = shared::Lead<Fingerprint>;
+
+/// Makes the call; of a reply that identical calls join, `lead` is taken.
+async fn make(
+    worker: &Worker,
+    caller: &Caller,
+    inbound: &Inbound,
+    operation: &Operation<'_>,
+    making: Making,
+    lead: &mut Option<Leading>,
+) -> Result<Served, CallError> {
+    let services = &worker.services;
+    let (ledger, sizes) = (&services.ledger, &services.sizes);
+    let Making { runtime, route, cap, key, fill, cached } = making;
+    let (keyed, first) = key.unzip();
+    let full = cap.0;
     let now = planning::micros(clock::now());
     let trail = services.prefixes.trail(&route, caller, operation);
     let planner = planning::Planner {
@@ -198,7 +238,7 @@ async fn made(
     };
     let plan = services.queues.waiting.plan(inbound, || planner.plan(&route)).await?.candidates;
     let likely = sizes.likely(caller, &plan, operation.choices());
-    let (plan, keyed) = (&*plan, keyed.as_ref());
+    let (plan, keyed, budget) = (&*plan, keyed.as_ref(), &*route.budget);
     let ask = admit::Ask { caller, inbound, operation, plan, budget, keyed };
     let admit = || admit::admit(ledger, &ask, cap, likely);
     let admit::Admitted { hold, cap, step } = services.queues.admit(admit).await?;
@@ -216,9 +256,13 @@ async fn made(
         dropped,
         cached,
     };
+    let card = candidate.card();
     // Under a lowered cap the reply is not the one that was asked for.
     let fill = fill.filter(|_| cap.is_none_or(|cap| cap == full));
-    let fill = fill.map(|fill| fill.from(caller, operation, &from, candidate.card().clone()));
+    let fill = fill.map(|fill| fill.from(caller, operation, &from, card.clone()));
+    if fill.is_none() {
+        *lead = None;
+    }
 
     // From here the reply belongs to the client, and a byte of it may leave only once its hold would
     // survive us. The commit ran beside the provider's work, so there is seldom anything to wait for.
@@ -227,12 +271,25 @@ async fn made(
     let reply = if operation.stream() {
         let flow = relay::Flow::new(site.clone(), target, answer.body, hold, told, step);
         let relay = Relay::new(worker.clone(), caller, flow, fill);
-        Reply::Stream(match booked {
-            Some(booked) => Streamed::Shared(booked.share(inbound.id, from.clone(), relay)),
-            None => Streamed::Own(Box::new(relay)),
+        let of = || (inbound.id, from.clone(), card.clone());
+        Reply::Stream(match (booked, lead.take()) {
+            (Some(booked), _) => Streamed::Shared(booked.share(of(), relay)),
+            (None, Some(lead)) => {
+                Streamed::Shared(shared::Shared::start(of(), relay, lead, Box::new(drop)))
+            }
+            (None, None) => Streamed::Own(Box::new(relay)),
         })
     } else {
-        whole::receive(worker, site, target, answer.body, hold, told, (booked, fill)).await?
+        let for_all = fill.as_ref().map(answers::Filling::answer);
+        let keep = (booked, fill);
+        let reply = whole::receive(worker, site, target, answer.body, hold, told, keep).await?;
+        if let (Some(lead), Some(answer), Reply::Whole { body, settled }) =
+            (lead.take(), for_all, &reply)
+        {
+            let content = Content::Whole(body.clone());
+            lead.whole(Arc::new(Answer { charged: settled.charged, content, ..answer }));
+        }
+        reply
     };
     Ok(Served::Made(Answered { from, reply }))
 }

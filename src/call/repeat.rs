@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use tollgate_accounting::PriceCard;
+
 use super::shared::{Boarding, Joined, Lead, Reader, Shared};
 use super::{CallError, Inbound, Operation, Origin, Relay, Services};
 use crate::cache::Canon;
@@ -64,7 +66,8 @@ pub(super) async fn turn(
         let patience = inbound.deadline.map_or(LONGEST, |at| clock::until(at).min(LONGEST));
         match tokio::time::timeout(patience, first.joined()).await {
             Ok(Joined::Reply(reader)) => return Ok(Turn::Joined(reader)),
-            Ok(Joined::Over) => {}
+            // The rest are of calls without keys.
+            Ok(Joined::Over | Joined::Answer(_) | Joined::Failed(_)) => {}
             Ok(Joined::TooLate) | Err(_) => return Err(in_flight),
         }
     }
@@ -97,10 +100,10 @@ impl Booked {
     }
 
     /// An answer that is still to come, for the client and all who join.
-    pub(super) fn share(self, id: CallId, from: Origin, relay: Relay) -> Reader {
+    pub(super) fn share(self, of: (CallId, Origin, Arc<PriceCard>), relay: Relay) -> Reader {
         let Booked { key, first: First(lead) } = self;
         let keep = move |reply| key.answered("text/event-stream", reply);
-        Shared::start((id, from), relay, lead, Box::new(keep))
+        Shared::start(of, relay, lead, Box::new(keep))
     }
 }
 

@@ -8,9 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use tollgate_accounting::{Money, PriceCard};
 
-use super::Origin;
-use super::relay::{KEEP_ALIVE, QUIET, Relay, Step};
+use super::relay::{KEEP_ALIVE, Last, QUIET, Relay, Step};
+use super::together::Along;
+use super::{CallError, Origin};
+use crate::cache::Answer;
 use crate::ledger::CallId;
 
 /// The largest reply that is kept whole. Of a larger one nobody can join any more, and a reader that
@@ -22,7 +25,47 @@ pub struct Flights<K>(Arc<Mutex<HashMap<K, Flight>>>);
 
 struct Flight {
     id: CallId,
-    reply: watch::Receiver<Option<Weak<Shared>>>,
+    interest: Interest,
+    reply: watch::Receiver<Come>,
+}
+
+/// What there is of the first call's reply.
+enum Come {
+    Nothing,
+    /// A stream, for as long as somebody reads it.
+    Stream(Weak<Shared>),
+    Whole(Arc<Answer>),
+    Failed(CallError),
+}
+
+/// Who waits for a call. Clones count the same clients.
+#[derive(Clone)]
+pub(super) struct Interest(watch::Sender<usize>);
+
+/// One client that waits.
+pub(super) struct Wanted(Interest);
+
+impl Interest {
+    fn new() -> Interest {
+        Interest(watch::Sender::new(0))
+    }
+
+    pub(super) fn want(&self) -> Wanted {
+        self.0.send_modify(|clients| *clients += 1);
+        Wanted(self.clone())
+    }
+
+    /// Waits until nobody waits.
+    pub(super) async fn nobody(&self) {
+        // It can only fail where there is no sender, and this is one.
+        let _ = self.0.subscribe().wait_for(|clients| *clients == 0).await;
+    }
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|clients| *clients = clients.saturating_sub(1));
+    }
 }
 
 /// Whether a call is the first of its like.
@@ -37,20 +80,26 @@ pub(super) enum Boarding<K: Eq + Hash> {
 pub(super) struct Lead<K: Eq + Hash> {
     flights: Flights<K>,
     key: K,
-    reply: watch::Sender<Option<Weak<Shared>>>,
+    interest: Interest,
+    reply: watch::Sender<Come>,
 }
 
 /// A call whose like is in flight.
 pub(super) struct Follow {
     /// The first one.
     pub(super) id: CallId,
-    reply: watch::Receiver<Option<Weak<Shared>>>,
+    reply: watch::Receiver<Come>,
+    _wanted: Wanted,
 }
 
 /// What there is to join.
 pub(super) enum Joined {
     /// Its reply, from the first frame on.
     Reply(Reader),
+    /// Its reply is here and whole.
+    Answer(Arc<Answer>),
+    /// It has none, and whoever joined fails with it.
+    Failed(CallError),
     /// It is over, one way or the other.
     Over,
     /// So much of its reply has passed that it is not kept any more.
@@ -73,11 +122,32 @@ impl<K: Eq + Hash + Clone> Flights<K> {
     pub(super) fn board(&self, key: K, id: CallId) -> Boarding<K> {
         let mut flights = lock(&self.0);
         if let Some(flight) = flights.get(&key) {
-            return Boarding::Follow(Follow { id: flight.id, reply: flight.reply.clone() });
+            let (reply, _wanted) = (flight.reply.clone(), flight.interest.want());
+            return Boarding::Follow(Follow { id: flight.id, reply, _wanted });
         }
-        let (sender, reply) = watch::channel(None);
-        flights.insert(key.clone(), Flight { id, reply });
-        Boarding::Lead(Lead { flights: self.clone(), key, reply: sender })
+        let (sender, reply) = watch::channel(Come::Nothing);
+        let interest = Interest::new();
+        flights.insert(key.clone(), Flight { id, interest: interest.clone(), reply });
+        Boarding::Lead(Lead { flights: self.clone(), key, interest, reply: sender })
+    }
+}
+
+impl<K: Eq + Hash> Lead<K> {
+    /// Who waits for it, but for its own client.
+    pub(super) fn interest(&self) -> &Interest {
+        &self.interest
+    }
+
+    /// The reply is whole: all who joined get it.
+    pub(super) fn whole(self, answer: Arc<Answer>) {
+        self.reply.send_replace(Come::Whole(answer));
+    }
+
+    /// There is no reply; where that would be so for all who joined, they are told.
+    pub(super) fn failed(self, error: &CallError) {
+        if let Some(error) = error.for_all() {
+            self.reply.send_replace(Come::Failed(error));
+        }
     }
 }
 
@@ -91,9 +161,15 @@ impl Follow {
     /// Waits until there is something to join.
     pub(super) async fn joined(mut self) -> Joined {
         loop {
-            let reply = self.reply.borrow_and_update().as_ref().and_then(Weak::upgrade);
-            if let Some(reply) = reply {
-                return Shared::join(&reply).map_or(Joined::TooLate, Joined::Reply);
+            match &*self.reply.borrow_and_update() {
+                Come::Stream(reply) => {
+                    if let Some(reply) = reply.upgrade() {
+                        return Shared::join(&reply).map_or(Joined::TooLate, Joined::Reply);
+                    }
+                }
+                Come::Whole(answer) => return Joined::Answer(answer.clone()),
+                Come::Failed(error) => return error.for_all().map_or(Joined::Over, Joined::Failed),
+                Come::Nothing => {}
             }
             // Its end is that of the sender.
             if self.reply.changed().await.is_err() {
@@ -107,6 +183,7 @@ impl Follow {
 pub(super) struct Shared {
     id: CallId,
     from: Origin,
+    card: Arc<PriceCard>,
     relay: tokio::sync::Mutex<Relay>,
     kept: Mutex<Kept>,
     on_end: Mutex<Option<OnEnd>>,
@@ -119,7 +196,7 @@ impl Shared {
     /// Shares a reply with the followers of `lead`; its first reader is the client that asked first.
     /// `on_end` is dropped with the last reader if the reply is not whole.
     pub(super) fn start<K: Eq + Hash + Send + 'static>(
-        (id, from): (CallId, Origin),
+        (id, from, card): (CallId, Origin, Arc<PriceCard>),
         relay: Relay,
         lead: Lead<K>,
         on_end: OnEnd,
@@ -128,25 +205,26 @@ impl Shared {
         let shared = Arc::new(Shared {
             id,
             from,
+            card,
             relay: tokio::sync::Mutex::new(relay),
             kept: Mutex::new(kept),
             on_end: Mutex::new(None),
         });
-        lead.reply.send_replace(Some(Arc::downgrade(&shared)));
+        lead.reply.send_replace(Come::Stream(Arc::downgrade(&shared)));
         let then_land = move |reply| {
             on_end(reply);
             drop(lead);
         };
         *lock(&shared.on_end) = Some(Box::new(then_land));
         let number = lock(&shared.kept).read();
-        Reader { shared, number }
+        Reader { shared, number, alike: false }
     }
 
     fn join(shared: &Arc<Shared>) -> Option<Reader> {
         let mut kept = lock(&shared.kept);
         let number = kept.whole.then(|| kept.read())?;
         drop(kept);
-        Some(Reader { shared: shared.clone(), number })
+        Some(Reader { shared: shared.clone(), number, alike: false })
     }
 
     fn ended(&self, relay: &Relay) {
@@ -162,6 +240,8 @@ impl Shared {
 pub struct Reader {
     shared: Arc<Shared>,
     number: u64,
+    /// Whether this is another call with the same reply, rather than a repeat of the same call.
+    alike: bool,
 }
 
 /// The reader was so far behind that what it needs is no longer kept.
@@ -187,10 +267,40 @@ impl Reader {
         &self.shared.from
     }
 
-    async fn next(&mut self) -> Option<Result<Bytes, FellBehind>> {
+    /// At what price it is made.
+    pub(super) fn card(&self) -> &Arc<PriceCard> {
+        &self.shared.card
+    }
+
+    /// The same for another call: without what the ledger says of the first.
+    pub(super) fn of_another(mut self) -> Reader {
+        self.alike = true;
+        self
+    }
+
+    /// Keeps the reply to be read by whoever joins.
+    pub(super) fn reply(&self) -> Arc<Shared> {
+        self.shared.clone()
+    }
+
+    /// Whether all of it was read.
+    pub(super) fn at_end(&self) -> bool {
+        let kept = lock(&self.shared.kept);
+        kept.ended && !kept.has_more(self.number)
+    }
+
+    /// What the call was charged, once it has come to its own end.
+    pub(super) fn charged(&self) -> Option<Money> {
+        lock(&self.shared.kept).charged
+    }
+
+    pub(super) async fn next(&mut self) -> Option<Result<Bytes, FellBehind>> {
         loop {
             match lock(&self.shared.kept).take(self.number) {
-                Place::At(frame) => return Some(Ok(frame)),
+                Place::At(frame) => {
+                    let Frame { first, others } = frame;
+                    return Some(Ok(others.filter(|_| self.alike).unwrap_or(first)));
+                }
                 Place::Lost => return Some(Err(FellBehind)),
                 Place::End => return None,
                 Place::Ahead => {}
@@ -204,7 +314,14 @@ impl Reader {
                 continue;
             }
             match relay.step().await {
-                Step::Frame(frame) => lock(&self.shared.kept).push(frame),
+                Step::Frame(frame) => lock(&self.shared.kept).push(frame.into()),
+                Step::Last(Last { first, others, charged }) => {
+                    let mut kept = lock(&self.shared.kept);
+                    kept.push(Frame { first, others: Some(others) });
+                    kept.charged = Some(charged);
+                    drop(kept);
+                    self.shared.ended(&relay);
+                }
                 Step::Quiet => return Some(Ok(QUIET)),
                 Step::End => self.shared.ended(&relay),
             }
@@ -221,19 +338,34 @@ impl Drop for Reader {
 /// The frames so far and how far each reader is.
 #[derive(Default)]
 struct Kept {
-    frames: VecDeque<Bytes>,
+    frames: VecDeque<Frame>,
     bytes: usize,
     /// The number of the first frame that is kept.
     first: usize,
     /// Whether all frames are kept.
     whole: bool,
     ended: bool,
+    /// What the call was charged, if it came to its own end.
+    charged: Option<Money>,
     readers: BTreeMap<u64, usize>,
     numbers: u64,
 }
 
+/// Bytes for the client that asked first, and for others where those differ.
+#[derive(Clone)]
+struct Frame {
+    first: Bytes,
+    others: Option<Bytes>,
+}
+
+impl From<Bytes> for Frame {
+    fn from(first: Bytes) -> Frame {
+        Frame { first, others: None }
+    }
+}
+
 enum Place {
-    At(Bytes),
+    At(Frame),
     Ahead,
     End,
     Lost,
@@ -252,8 +384,12 @@ impl Kept {
     }
 
     fn is_behind(&self, number: u64) -> bool {
+        self.ended || self.has_more(number)
+    }
+
+    fn has_more(&self, number: u64) -> bool {
         let at = self.readers.get(&number).copied().unwrap_or(0);
-        self.ended || at < self.first + self.frames.len()
+        at < self.first + self.frames.len()
     }
 
     fn take(&mut self, number: u64) -> Place {
@@ -270,8 +406,8 @@ impl Kept {
         Place::At(frame)
     }
 
-    fn push(&mut self, frame: Bytes) {
-        self.bytes += frame.len();
+    fn push(&mut self, frame: Frame) {
+        self.bytes += frame.first.len();
         self.frames.push_back(frame);
         self.whole &= self.bytes <= LARGEST;
         self.trim();
@@ -282,7 +418,7 @@ impl Kept {
         self.ended = true;
         self.whole.then(|| {
             let mut all = Vec::with_capacity(self.bytes);
-            self.frames.iter().for_each(|frame| all.extend_from_slice(frame));
+            self.frames.iter().for_each(|frame| all.extend_from_slice(&frame.first));
             Bytes::from(all)
         })
     }
@@ -296,7 +432,7 @@ impl Kept {
         let slowest = self.readers.values().copied().min().unwrap_or(usize::MAX);
         while self.first < slowest || (self.bytes > LARGEST && self.frames.len() > 1) {
             let Some(frame) = self.frames.pop_front() else { return };
-            self.bytes -= frame.len();
+            self.bytes -= frame.first.len();
             self.first += 1;
         }
     }
@@ -308,6 +444,8 @@ pub enum Streamed {
     Own(Box<Relay>),
     /// Others may.
     Shared(Reader),
+    /// Another call pays for it.
+    Along(Box<Along>),
 }
 
 impl Streamed {
@@ -320,10 +458,12 @@ impl Streamed {
         match self {
             Streamed::Own(relay) => match relay.step().await {
                 Step::Frame(frame) => Some(Ok(frame)),
+                Step::Last(last) => Some(Ok(last.first)),
                 Step::Quiet => Some(Ok(QUIET)),
                 Step::End => None,
             },
             Streamed::Shared(reader) => reader.next().await,
+            Streamed::Along(along) => along.next().await,
         }
     }
 }
@@ -336,8 +476,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    fn frame(text: &str) -> Bytes {
-        Bytes::copy_from_slice(text.as_bytes())
+    fn frame(text: &str) -> Frame {
+        Bytes::copy_from_slice(text.as_bytes()).into()
     }
 
     fn kept() -> Kept {
@@ -348,7 +488,7 @@ mod tests {
         let mut text = String::new();
         loop {
             match kept.take(number) {
-                Place::At(frame) => text.push_str(std::str::from_utf8(&frame).unwrap()),
+                Place::At(frame) => text.push_str(std::str::from_utf8(&frame.first).unwrap()),
                 Place::Ahead | Place::End => return (text, true),
                 Place::Lost => return (text, false),
             }

@@ -122,6 +122,7 @@ fn origin(headers: &mut HeaderMap, from: &Origin) {
     if let Some(cached) = cached {
         let (word, age) = match cached {
             Cached::Hit { age } => ("hit", Some(age)),
+            Cached::Joined => ("joined", None),
             Cached::Miss => ("miss", None),
             Cached::Bypass => ("bypass", None),
         };

@@ -83,6 +83,8 @@ pub enum Outcome {
     Expired,
     /// The answer was given before, and kept.
     Cached,
+    /// The answer was made for an identical call in flight.
+    Joined,
     /// The process died while the call was in flight.
     Recovered,
 }
@@ -111,6 +113,7 @@ named!(Outcome {
     Unreachable = "unreachable",
     Expired = "expired",
     Cached = "cached",
+    Joined = "joined",
     Recovered = "recovered",
 });
 

@@ -240,7 +240,7 @@ fn read(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Result<Found
     let nothing = held.input_tokens == 0 && held.output_tokens == 0 && held.cost == Money::ZERO;
     if !nothing {
         // Whether the provider had accepted it is not known, so it is taken to have. A call that held
-        // neither tokens nor money was an answer from the cache.
+        // neither tokens nor money was given another call's answer.
         attempt.reach = Reach::Accepted;
     }
     let deadline = Timestamp::from_micros(row.get(3)?);

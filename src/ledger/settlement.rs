@@ -325,6 +325,7 @@ fn tenant_pays(attempt: &Attempt, ended: Outcome) -> bool {
         | Outcome::ClientGone
         | Outcome::Expired
         | Outcome::Cached
+        | Outcome::Joined
         | Outcome::Recovered => attempt.reach >= Reach::Sent,
         Outcome::Truncated => attempt.reach == Reach::Accepted,
         Outcome::Failed | Outcome::Unreachable => {

@@ -36,4 +36,5 @@ mod routing;
 mod runs;
 mod signing;
 mod streams;
+mod together;
 mod tokenizers;

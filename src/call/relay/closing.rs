@@ -8,33 +8,25 @@ use serde_json::{Value, json};
 use tollgate_accounting::{Class, Usage};
 use tollgate_providers::{Event, FinishReason, ProviderError, UsageReport};
 
+use super::Last;
 use super::flow::Flow;
 use crate::call::Sizes;
-use crate::call::answers::Filling;
 use crate::ledger::{Outcome, Refused, Settled};
 
 impl Flow {
     /// The reply is whole.
-    pub(super) fn end(
-        mut self,
-        sizes: &Sizes,
-        filling: Option<Filling>,
-        ready: &mut VecDeque<Bytes>,
-    ) {
+    pub(super) fn end(mut self, sizes: &Sizes) -> (Last, Settled) {
         let report = self.report();
-        let last = self.last();
         let settled = self.hold.settle(Outcome::Completed);
-        if let (Some(filling), Some(last)) = (filling, last) {
-            filling.end(&last, &settled);
-        }
         let reported = report.map_or_else(Usage::new, |report| report.usage);
         self.told.learn(sizes, &self.target, &reported, &settled);
         let told = told(&self.told.id, &settled);
+        let member = format!("\"tollgate\":{told}");
         let mut out = Vec::new();
         match self.usage_frame {
             Some(frame) if self.same => {
                 if self.told.include_usage {
-                    out = with_member(&frame, "tollgate", &told);
+                    out = with_member(&frame, &member);
                 }
             }
             // It came along with content, as some providers send it.
@@ -49,18 +41,8 @@ impl Flow {
             Some(frame) if self.same => out.extend_from_slice(&frame),
             _ => self.encoder.encode(&Event::End, &mut out),
         }
-        push(ready, out);
-    }
-
-    /// The last frames as the provider wrote them, for whoever is given the reply again: without what
-    /// the ledger says of this call. `None` where they are ours, or the reply was withheld.
-    fn last(&self) -> Option<Vec<u8>> {
-        let end = self.end_frame.as_ref().filter(|_| self.same && !self.tally.withheld())?;
-        match &self.usage_frame {
-            Some(usage) if self.told.include_usage => Some([&usage[..], &end[..]].concat()),
-            None if self.told.include_usage && self.report().is_none() => None,
-            _ => Some(end.to_vec()),
-        }
+        let others = without_member(&out, &member).into();
+        (Last { first: out.into(), others, charged: settled.charged }, settled)
     }
 
     /// The reply broke off: the client is sent an error that its SDK raises, and no false end.
@@ -134,9 +116,41 @@ fn counted(settled: &Settled) -> UsageReport {
 }
 
 /// The frame with one more member in its JSON object; every byte of the provider's is kept.
-fn with_member(frame: &Bytes, name: &str, value: &Value) -> Vec<u8> {
+fn with_member(frame: &Bytes, member: &str) -> Vec<u8> {
     let Some(brace) = frame.iter().position(|byte| *byte == b'{') else { return frame.to_vec() };
     let (head, rest) = frame.split_at(brace + 1);
-    let member = format!("\"{name}\":{value},");
-    [head, member.as_bytes(), rest].concat()
+    [head, member.as_bytes(), b",", rest].concat()
+}
+
+/// The frames without a member that was written into them, and the comma that parts it from the others.
+fn without_member(frames: &[u8], member: &str) -> Vec<u8> {
+    let found = frames.windows(member.len()).position(|window| window == member.as_bytes());
+    let Some(at) = found else { return frames.to_vec() };
+    let (head, rest) = frames.split_at(at);
+    let rest = rest.get(member.len()..).unwrap_or_default();
+    match rest.strip_prefix(b",") {
+        Some(rest) => [head, rest].concat(),
+        None => [head.strip_suffix(b",").unwrap_or(head), rest].concat(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_is_taken_out_wherever_it_stands() {
+        let member = "\"tollgate\":{\"a\":1}";
+        for (with, without) in [
+            ("x: {\"tollgate\":{\"a\":1},\"b\":2}\n", "x: {\"b\":2}\n"),
+            ("{\"b\":2,\"tollgate\":{\"a\":1}}", "{\"b\":2}"),
+            ("{\"b\":2,\"tollgate\":{\"a\":1},\"c\":3}", "{\"b\":2,\"c\":3}"),
+            ("{\"tollgate\":{\"a\":1}}", "{}"),
+            ("{\"b\":2}", "{\"b\":2}"),
+        ] {
+            assert_eq!(without_member(with.as_bytes(), member), without.as_bytes(), "{with}");
+        }
+        let frame = Bytes::from_static(b"data: {\"b\":2}\n\n");
+        assert_eq!(without_member(&with_member(&frame, member), member), frame);
+    }
 }

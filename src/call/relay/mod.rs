@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio_util::sync::WaitForCancellationFutureOwned;
+use tollgate_accounting::Money;
 
 use super::Worker;
 use super::answers::Filling;
@@ -35,6 +36,7 @@ pub struct Relay {
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Whether the reply came to its own end.
     completed: bool,
+    last: Option<Last>,
     /// Where it is to be kept.
     filling: Option<Filling>,
 }
@@ -43,10 +45,22 @@ pub struct Relay {
 pub(super) enum Step {
     /// Bytes for the client.
     Frame(Bytes),
+    /// The last ones of a reply that came to its own end.
+    Last(Last),
     /// Nothing came for a while.
     Quiet,
     /// It is over, and settled.
     End,
+}
+
+/// The end of a reply.
+pub(super) struct Last {
+    /// For the client that asked.
+    pub(super) first: Bytes,
+    /// For others who get the same reply: without what the ledger says of this call.
+    pub(super) others: Bytes,
+    /// What the call was charged.
+    pub(super) charged: Money,
 }
 
 impl Relay {
@@ -60,7 +74,7 @@ impl Relay {
         let stop = caller.run.as_ref().map_or(&worker.services.stop, |run| &run.stop);
         let stop = Box::pin(stop.clone().cancelled_owned());
         let ready = VecDeque::new();
-        Relay { flow: Some(flow), ready, worker, stop, completed: false, filling }
+        Relay { flow: Some(flow), ready, worker, stop, completed: false, last: None, filling }
     }
 
     /// Whether the reply came to its own end, and can be given again.
@@ -75,7 +89,9 @@ impl Relay {
             if let Some(bytes) = self.ready.pop_front() {
                 return Step::Frame(bytes);
             }
-            let Some(flow) = self.flow.as_mut() else { return Step::End };
+            let Some(flow) = self.flow.as_mut() else {
+                return self.last.take().map_or(Step::End, Step::Last);
+            };
             let turn = tokio::select! {
                 biased;
                 piece = flow.wait(KEEP_ALIVE) => match piece {
@@ -100,8 +116,12 @@ impl Relay {
             Turn::On => {}
             Turn::Over => {
                 self.completed = true;
-                let filling = self.filling.take();
-                flow.end(&self.worker.services.sizes, filling, &mut self.ready);
+                let filling = self.filling.take().filter(|_| !flow.tally.withheld());
+                let (last, settled) = flow.end(&self.worker.services.sizes);
+                if let Some(filling) = filling {
+                    filling.end(&last.others, &settled);
+                }
+                self.last = Some(last);
             }
             Turn::Failed(outcome, error) => flow.fail(outcome, &error, &mut self.ready),
             Turn::Cut(refused) => flow.cut(&refused, &mut self.ready),

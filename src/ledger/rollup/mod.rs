@@ -205,7 +205,7 @@ impl Sums {
             entry.outcome,
             Outcome::Failed | Outcome::Truncated | Outcome::Unreachable | Outcome::Expired
         );
-        let whole = matches!(entry.outcome, Outcome::Completed | Outcome::Cached);
+        let whole = matches!(entry.outcome, Outcome::Completed | Outcome::Cached | Outcome::Joined);
         let [reported, tokenized, estimated] = known(entry);
         let if_input = |value| if entry.posted_input > 0 { value } else { 0 };
         let written = class(Class::CacheWrite).saturating_add(class(Class::CacheWriteLong));
