@@ -134,7 +134,7 @@ impl Gateway {
         let publisher = Arc::new(publisher);
         publisher.load(build::templates(&snapshot))?;
         let cache = Arc::new(Current::default());
-        cache.configure(snapshot.cache);
+        cache.configure(snapshot.cache.as_ref());
         let services = Arc::new(Services {
             ledger,
             directory,
@@ -309,7 +309,7 @@ impl Reload {
         // Accounts can still be refused; names and prices are swapped only after that.
         self.control.set_tenancy(build::tenancy(&snapshot)).map_err(|e| e.to_string())?;
         self.publisher.load(build::templates(&snapshot)).map_err(|e| e.to_string())?;
-        self.services.cache.configure(snapshot.cache);
+        self.services.cache.configure(snapshot.cache.as_ref());
         self.services.runtime.store(Arc::new(runtime));
         self.strangers.configure(
             snapshot.gateway.unauthenticated.clone(),

@@ -9,6 +9,7 @@ use tollgate_providers::unified::{
 use tollgate_providers::{ChatRequest, Dialect, EmbeddingsRequest};
 
 use super::canonical::Canon;
+use super::policy::Owner;
 
 /// The key of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,8 +18,8 @@ pub struct Fingerprint(pub(super) [u8; 32]);
 /// What the key has beside the request itself.
 #[derive(Clone, Debug)]
 pub struct Scope<'a> {
-    /// The account: replies are its own.
-    pub account: &'a str,
+    /// Who may be given the reply.
+    pub owner: Owner<'a>,
     /// The dialect that the client reads.
     pub dialect: Dialect,
     /// The template the request was rendered from, with its version.
@@ -91,9 +92,18 @@ fn is_zero(number: &str) -> bool {
 
 /// The key of a request.
 pub fn fingerprint(scope: &Scope<'_>, asked: Asked<'_, '_>) -> Fingerprint {
-    let Scope { account, dialect, prompt, targets, cap, headers } = scope;
+    let Scope { owner, dialect, prompt, targets, cap, headers } = scope;
     let mut to = Canon::new();
-    to.text(account);
+    match owner {
+        Owner::Account(path) => {
+            to.text("account");
+            to.text(path);
+        }
+        Owner::Group(name) => {
+            to.text("group");
+            to.text(name);
+        }
+    }
     to.text(dialect.name());
     to.maybe(*prompt);
     to.list(targets.len());

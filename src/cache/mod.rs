@@ -3,16 +3,20 @@
 
 mod canonical;
 mod fingerprint;
+mod policy;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
+use moka::Expiry;
 use tollgate_accounting::{Money, PriceCard, Timestamp};
 
+use crate::clock;
 pub use canonical::Canon;
 pub use fingerprint::{Asked, Fingerprint, Scope, fingerprint, is_deterministic};
+pub use policy::{Owner, Policy};
 
 /// What an entry takes beside its bytes, roughly.
 const ENTRY: usize = 512;
@@ -24,7 +28,7 @@ pub struct Bounds {
     pub max_bytes: u64,
     /// The largest reply that is kept, in bytes.
     pub max_reply_bytes: usize,
-    /// How long a reply is kept.
+    /// How long a reply is kept, where nothing else is said.
     pub ttl: Duration,
 }
 
@@ -34,10 +38,14 @@ pub struct Current(ArcSwapOption<Cache>);
 
 impl Current {
     /// Follows the configuration. Other bounds make another cache, an empty one.
-    pub fn configure(&self, bounds: Option<Bounds>) {
-        if self.get().map(|cache| cache.bounds) != bounds {
-            self.0.store(bounds.map(|bounds| Arc::new(Cache::new(bounds))));
-        }
+    pub fn configure(&self, policy: Option<&Policy>) {
+        let cache = policy.map(|policy| match self.get() {
+            Some(old) if old.policy.bounds == policy.bounds => {
+                Arc::new(Cache { kept: old.kept.clone(), policy: policy.clone() })
+            }
+            _ => Arc::new(Cache::new(policy.clone())),
+        });
+        self.0.store(cache);
     }
 
     /// The cache, if there is to be one.
@@ -56,6 +64,8 @@ impl Current {
 pub struct Answer {
     /// Whose it is.
     pub account: Arc<str>,
+    /// The template it was rendered from, as `name@version`.
+    pub prompt: Option<Arc<str>>,
     /// The model as it was asked for.
     pub asked_model: Arc<str>,
     /// The provider that made it.
@@ -70,6 +80,8 @@ pub struct Answer {
     pub charged: Money,
     /// When it was made.
     pub made_at: Timestamp,
+    /// How long it is given again.
+    pub keep_for: Duration,
     /// What the client read.
     pub content: Content,
 }
@@ -85,46 +97,95 @@ pub enum Content {
 
 /// The kept replies.
 pub struct Cache {
-    kept: moka::sync::Cache<Fingerprint, Arc<Answer>>,
-    bounds: Bounds,
+    kept: moka::sync::Cache<Fingerprint, Arc<Kept>>,
+    policy: Policy,
+}
+
+/// A reply under its key.
+#[derive(Debug)]
+pub struct Kept {
+    /// The reply.
+    pub answer: Answer,
+    /// A digest of it that a client can name it by, as an HTTP entity tag.
+    pub tag: String,
+}
+
+/// What to forget; each part narrows, none is all.
+#[derive(Clone, Debug, Default)]
+pub struct Purge {
+    /// What an account and all below it had made.
+    pub account: Option<String>,
+    /// By the model's name as it was asked for.
+    pub model: Option<String>,
+    /// By the template's name, or `name@version`.
+    pub prompt: Option<String>,
+}
+
+/// Each reply is kept for as long as it says.
+struct ByAnswer;
+
+impl Expiry<Fingerprint, Arc<Kept>> for ByAnswer {
+    fn expire_after_create(
+        &self,
+        _: &Fingerprint,
+        kept: &Arc<Kept>,
+        _: Instant,
+    ) -> Option<Duration> {
+        Some(kept.answer.keep_for)
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &Fingerprint,
+        kept: &Arc<Kept>,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(kept.answer.keep_for)
+    }
 }
 
 impl Cache {
     /// An empty cache. When it is full, what was asked for least goes first (moka's TinyLFU).
-    pub fn new(bounds: Bounds) -> Cache {
+    pub fn new(policy: Policy) -> Cache {
         let kept = moka::sync::Cache::builder()
-            .max_capacity(bounds.max_bytes)
-            .weigher(|_, answer: &Arc<Answer>| u32::try_from(answer.weight()).unwrap_or(u32::MAX))
-            .time_to_live(bounds.ttl)
+            .max_capacity(policy.bounds.max_bytes)
+            .weigher(|_, kept: &Arc<Kept>| u32::try_from(kept.answer.weight()).unwrap_or(u32::MAX))
+            .expire_after(ByAnswer)
             .support_invalidation_closures()
             .build();
-        Cache { kept, bounds }
+        Cache { kept, policy }
     }
 
-    /// The reply of that key.
-    pub fn get(&self, key: &Fingerprint) -> Option<Arc<Answer>> {
-        self.kept.get(key)
+    /// For whom and how long replies are kept.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The reply of that key, if it is no older than that: the policy may have changed since it was made.
+    pub fn get(&self, key: &Fingerprint, keep_for: Duration) -> Option<Arc<Kept>> {
+        let kept = self.kept.get(key)?;
+        let age = clock::now().micros().saturating_sub(kept.answer.made_at.micros());
+        let young = u128::try_from(age).is_ok_and(|age| age < keep_for.as_micros());
+        (young || age <= 0).then_some(kept)
     }
 
     /// Keeps a reply, if it is not too large.
     pub fn keep(&self, key: Fingerprint, answer: Answer) {
         if self.fits(answer.content.len()) {
-            self.kept.insert(key, Arc::new(answer));
+            let tag = answer.content.tag();
+            self.kept.insert(key, Arc::new(Kept { answer, tag }));
         }
     }
 
     /// Whether a reply of so many bytes may be kept.
     pub fn fits(&self, bytes: usize) -> bool {
-        bytes <= self.bounds.max_reply_bytes
+        bytes <= self.policy.bounds.max_reply_bytes
     }
 
-    /// Forgets what an account and all below it keeps, or a model's replies; both narrow, neither is all.
-    pub fn purge(&self, account: Option<&str>, model: Option<&str>) {
-        let (account, model) = (account.map(str::to_owned), model.map(str::to_owned));
-        let matching = move |_: &Fingerprint, answer: &Arc<Answer>| {
-            account.as_deref().is_none_or(|account| within(&answer.account, account))
-                && model.as_deref().is_none_or(|model| *answer.asked_model == *model)
-        };
+    /// Forgets replies.
+    pub fn purge(&self, purge: Purge) {
+        let matching = move |_: &Fingerprint, kept: &Arc<Kept>| purge.is_of(&kept.answer);
         // It can only fail for a cache that was built without the support for it.
         if self.kept.invalidate_entries_if(matching).is_err() {
             self.kept.invalidate_all();
@@ -135,6 +196,24 @@ impl Cache {
     pub fn bytes(&self) -> u64 {
         self.kept.run_pending_tasks();
         self.kept.weighted_size()
+    }
+
+    /// Replies kept now, about.
+    pub fn entries(&self) -> u64 {
+        self.kept.entry_count()
+    }
+}
+
+impl Purge {
+    fn is_of(&self, answer: &Answer) -> bool {
+        let Purge { account, model, prompt } = self;
+        let of_prompt = |wanted: &str| {
+            let tag = answer.prompt.as_deref().unwrap_or_default();
+            tag == wanted || tag.split('@').next() == Some(wanted)
+        };
+        account.as_deref().is_none_or(|account| within(&answer.account, account))
+            && model.as_deref().is_none_or(|model| *answer.asked_model == *model)
+            && prompt.as_deref().is_none_or(of_prompt)
     }
 }
 
@@ -151,6 +230,21 @@ impl Content {
             Content::Whole(body) => body.len(),
             Content::Stream(pieces) => pieces.iter().map(|piece| piece.len() + 32).sum(),
         }
+    }
+
+    /// A digest of it, as an HTTP entity tag.
+    fn tag(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        match self {
+            Content::Whole(body) => {
+                hasher.update(body);
+            }
+            Content::Stream(pieces) => pieces.iter().for_each(|piece| {
+                hasher.update(piece);
+            }),
+        }
+        let hex = hasher.finalize().to_hex();
+        format!("\"{}\"", hex.get(..32).unwrap_or_default())
     }
 
     /// What it is, and all of it as one piece.
@@ -176,8 +270,15 @@ fn within(path: &str, account: &str) -> bool {
 mod tests {
     use super::*;
 
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn policy(max_bytes: u64, seconds: u64) -> Policy {
+        let ttl = Duration::from_secs(seconds);
+        Policy::of(Bounds { max_bytes, max_reply_bytes: 1000, ttl })
+    }
+
     fn cache(max_bytes: u64) -> Cache {
-        Cache::new(Bounds { max_bytes, max_reply_bytes: 1000, ttl: Duration::from_secs(60) })
+        Cache::new(policy(max_bytes, 60))
     }
 
     fn answer(account: &str, size: usize) -> Answer {
@@ -190,13 +291,15 @@ mod tests {
         };
         Answer {
             account: account.into(),
+            prompt: Some("p@2".into()),
             asked_model: "m".into(),
             provider: "p".into(),
             model: "m".into(),
             card: Arc::new(card),
             max_output_tokens: None,
             charged: Money::ZERO,
-            made_at: Timestamp::from_micros(0),
+            made_at: clock::now(),
+            keep_for: LONG,
             content: Content::Whole(vec![b'x'; size].into()),
         }
     }
@@ -209,7 +312,7 @@ mod tests {
     fn what_is_kept_is_bounded() {
         let cache = cache(10_000);
         cache.keep(key(0), answer("a", 1001));
-        assert!(cache.get(&key(0)).is_none());
+        assert!(cache.get(&key(0), LONG).is_none());
         for at in 0..100 {
             cache.keep(key(at), answer("a", 1000));
             assert!(cache.bytes() <= 10_000);
@@ -221,35 +324,55 @@ mod tests {
     fn a_reload_with_the_same_bounds_keeps_what_is_kept() {
         let current = Current::default();
         assert!(current.get().is_none());
-        let bounds =
-            Bounds { max_bytes: 10_000, max_reply_bytes: 1000, ttl: Duration::from_secs(60) };
-        let kept = |after: Option<Bounds>| {
-            current.configure(Some(bounds));
+        let kept = |after: Option<Policy>| {
+            current.configure(Some(&policy(10_000, 60)));
             current.get().unwrap().keep(key(1), answer("a", 10));
-            current.configure(after);
-            current.get().is_some_and(|cache| cache.get(&key(1)).is_some())
+            current.configure(after.as_ref());
+            current.get().is_some_and(|cache| cache.get(&key(1), LONG).is_some())
         };
-        assert!(kept(Some(bounds)));
-        assert!(!kept(Some(Bounds { ttl: Duration::from_secs(61), ..bounds })));
+        assert!(kept(Some(policy(10_000, 60))));
+        let named = [("m".to_owned(), None)].into();
+        assert!(kept(Some(Policy { models: named, ..policy(10_000, 60) })));
+        assert!(!kept(Some(policy(10_000, 61))));
         assert!(!kept(None));
         assert_eq!(current.bytes(), 0);
     }
 
     #[test]
-    fn a_purge_takes_an_account_with_all_below_it_or_a_model() {
+    fn a_purge_takes_an_account_with_all_below_it_a_model_or_a_prompt() {
         let cache = cache(1_000_000);
         let fill = || {
             for (at, account) in ["a", "a/b", "ab"].into_iter().enumerate() {
                 cache.keep(key(at as u8), answer(account, 10));
             }
         };
-        let left = || (0..3).filter(|at| cache.get(&key(*at)).is_some()).count();
-        for (account, model, kept) in
-            [(Some("a"), None, 1), (None, Some("m"), 0), (None, None, 0), (Some("a"), Some("n"), 3)]
-        {
+        let left = || (0..3).filter(|at| cache.get(&key(*at), LONG).is_some()).count();
+        for (account, model, prompt, kept) in [
+            (Some("a"), None, None, 1),
+            (None, Some("m"), None, 0),
+            (None, None, None, 0),
+            (Some("a"), Some("n"), None, 3),
+            (None, None, Some("p"), 0),
+            (None, None, Some("p@2"), 0),
+            (None, None, Some("p@1"), 3),
+        ] {
             fill();
-            cache.purge(account, model);
-            assert_eq!(left(), kept, "{account:?} {model:?}");
+            let [account, model, prompt] = [account, model, prompt].map(|n| n.map(str::to_owned));
+            let purge = Purge { account, model, prompt };
+            cache.purge(purge.clone());
+            assert_eq!(left(), kept, "{purge:?}");
         }
+    }
+
+    #[test]
+    fn a_reply_is_given_for_as_long_as_it_and_the_policy_say() {
+        let cache = cache(10_000);
+        let old = Timestamp::from_micros(clock::now().micros() - 30_000_000);
+        cache.keep(key(0), Answer { made_at: old, ..answer("a", 10) });
+        assert!(cache.get(&key(0), LONG).is_some());
+        assert!(cache.get(&key(0), Duration::from_secs(29)).is_none());
+        cache.keep(key(1), Answer { keep_for: Duration::from_nanos(1), ..answer("a", 10) });
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(cache.get(&key(1), LONG).is_none());
     }
 }

@@ -2,6 +2,7 @@
 //! gets there. An answer given again counts one request and costs nothing; its row says what it spared.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tollgate_accounting::{Amounts, Money, PriceCard, Provenance};
@@ -10,7 +11,7 @@ use tollgate_providers::{Dialect, FinishReason};
 use super::admit::{self, Ask};
 use super::repeat::{Booked, First};
 use super::{Answered, CallError, Inbound, Operation, Origin, Reply, Runtime, Served, Services};
-use crate::cache::{self, Answer, Asked, Cache, Content, Fingerprint, Scope};
+use crate::cache::{self, Answer, Asked, Cache, Content, Fingerprint, Kept, Scope};
 use crate::clock;
 use crate::ledger::{Attempt, Counted, OpenHold, Outcome, Refused, Settled};
 use crate::routing::{Route, Target};
@@ -31,12 +32,16 @@ pub enum CacheUse {
 }
 
 /// How a call stood to the cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cached {
-    /// The answer is from it, and that old in seconds.
+    /// The answer is from it.
     Hit {
         /// Whole seconds since it was made.
         age: i64,
+        /// Whole seconds for which it will be given.
+        left: i64,
+        /// Its entity tag.
+        tag: String,
     },
     /// It is the answer of an identical call that was in flight.
     Joined,
@@ -49,7 +54,7 @@ pub enum Cached {
 /// Where a call's answer comes from.
 pub(super) enum Seat {
     /// It is kept.
-    Kept(Arc<Answer>),
+    Kept(Arc<Kept>),
     /// The call is to be made; its reply may be kept.
     Make(Option<Fill>, Option<Cached>),
 }
@@ -80,6 +85,10 @@ pub(super) fn look(
         return make(None, Some(Cached::Bypass));
     }
     let site = |target: &'_ Target| runtime.providers.get(target.provider);
+    let policy = cache.policy();
+    let Some(keep_for) = policy.keep_for(&caller.account, &caller.key, operation.model()) else {
+        return make(None, Some(Cached::Bypass));
+    };
     let targets = route.targets.iter().map(|target| {
         (
             &*target.provider_name,
@@ -89,7 +98,7 @@ pub(super) fn look(
     });
     let targets: Vec<_> = targets.collect();
     let scope = Scope {
-        account: &caller.account,
+        owner: policy.owner(&caller.account),
         dialect: read,
         prompt: prompt.map(|prompt| &*prompt.tag),
         targets: &targets,
@@ -98,11 +107,11 @@ pub(super) fn look(
     };
     let key = cache::fingerprint(&scope, asked);
     if inbound.cache != CacheUse::Refresh
-        && let Some(answer) = cache.get(&key)
+        && let Some(answer) = cache.get(&key, keep_for)
     {
         return Ok(Seat::Kept(answer));
     }
-    make(Some(Fill { cache, key }), Some(Cached::Miss))
+    make(Some(Fill { cache, key, keep_for }), Some(Cached::Miss))
 }
 
 /// Whether replies to that dialect's requests may be given again; a new dialect has to be placed here.
@@ -145,16 +154,28 @@ pub(super) async fn hold(
     services.queues.admit(hold).await
 }
 
+/// An answer that was not made for the call that gets it.
+#[derive(Clone, Copy)]
+pub(super) enum Given<'a> {
+    /// It was kept.
+    Kept(&'a Kept),
+    /// It was made for a call that this one had joined.
+    Joined(&'a Answer),
+}
+
 /// Gives an answer again that is kept, or was made for a call that this one had joined: one request
 /// against the limits, one row, nothing owed.
 pub(super) async fn give(
     services: &Services,
     ask: &Ask<'_, '_>,
     first: Option<First>,
-    answer: Arc<Answer>,
-    outcome: Outcome,
+    given: Given<'_>,
 ) -> Result<Served, CallError> {
-    let Answer { provider, model, card, max_output_tokens, charged, made_at, .. } = &*answer;
+    let (answer, outcome) = match given {
+        Given::Kept(kept) => (&kept.answer, Outcome::Cached),
+        Given::Joined(answer) => (answer, Outcome::Joined),
+    };
+    let Answer { provider, model, card, max_output_tokens, charged, made_at, .. } = answer;
     let hold = hold(services, ask, Made { provider, model, card }, *charged).await?;
     let booked = ask.keyed.zip(first).map(|(k, first)| Booked::new(&services.ledger, k, first));
     let durable = hold.durable();
@@ -165,17 +186,21 @@ pub(super) async fn give(
         let (kind, body) = answer.content.joined();
         booked.answered(kind, body);
     }
-    let age = clock::now().micros().saturating_sub(made_at.micros()) / 1_000_000;
+    let cached = match given {
+        Given::Kept(kept) => {
+            let age = clock::now().micros().saturating_sub(made_at.micros()).max(0) / 1_000_000;
+            let keep_for = i64::try_from(answer.keep_for.as_secs()).unwrap_or(i64::MAX);
+            Cached::Hit { age, left: keep_for.saturating_sub(age).max(0), tag: kept.tag.clone() }
+        }
+        Given::Joined(_) => Cached::Joined,
+    };
     let from = Origin {
         provider: provider.clone(),
         model: model.clone(),
         attempts: 0,
         max_output_tokens: *max_output_tokens,
         dropped: Vec::new(),
-        cached: Some(match outcome {
-            Outcome::Joined => Cached::Joined,
-            _ => Cached::Hit { age: age.max(0) },
-        }),
+        cached: Some(cached),
     };
     let reply = match &answer.content {
         Content::Whole(body) => Reply::Whole { body: body.clone(), settled },
@@ -188,6 +213,7 @@ pub(super) async fn give(
 pub(super) struct Fill {
     cache: Arc<Cache>,
     key: Fingerprint,
+    keep_for: Duration,
 }
 
 impl Fill {
@@ -196,20 +222,22 @@ impl Fill {
     }
 
     /// The answer, where it has come to be kept meanwhile.
-    pub(super) fn kept(&self) -> Option<Arc<Answer>> {
-        self.cache.get(&self.key)
+    pub(super) fn kept(&self) -> Option<Arc<Kept>> {
+        self.cache.get(&self.key, self.keep_for)
     }
 
     /// The reply comes from there.
     pub(super) fn from(
         self,
         caller: &Caller,
+        inbound: &Inbound,
         operation: &Operation<'_>,
         from: &Origin,
         card: Arc<PriceCard>,
     ) -> Filling {
         let answer = Answer {
             account: caller.account.clone(),
+            prompt: inbound.prompt.as_ref().map(|prompt| prompt.tag.clone()),
             asked_model: operation.model().into(),
             provider: from.provider.clone(),
             model: from.model.clone(),
@@ -217,6 +245,7 @@ impl Fill {
             max_output_tokens: from.max_output_tokens,
             charged: Money::ZERO,
             made_at: clock::now(),
+            keep_for: self.keep_for,
             content: Content::Whole(Bytes::new()),
         };
         Filling { fill: self, answer, pieces: Some(Vec::new()), bytes: 0 }
@@ -264,7 +293,7 @@ impl Filling {
     }
 
     fn keep(self, content: Content, settled: &Settled) {
-        let Filling { fill: Fill { cache, key }, answer, .. } = self;
+        let Filling { fill: Fill { cache, key, .. }, answer, .. } = self;
         cache.keep(key, Answer { charged: settled.charged, content, ..answer });
     }
 }

@@ -39,7 +39,7 @@ pub use sizes::Sizes;
 
 use crate::cache::{Answer, Content, Fingerprint};
 use crate::clock;
-use crate::ledger::{CallId, KeyName, Keyed, Outcome, Settled};
+use crate::ledger::{CallId, KeyName, Keyed, Settled};
 use crate::routing::{NoRoute, Permit, Route, Target};
 use crate::tenants::Caller;
 
@@ -177,7 +177,7 @@ async fn made(
         answers::Seat::Kept(answer) => {
             let (keyed, budget) = (keyed.as_ref(), &*route.budget);
             let ask = admit::Ask { caller, inbound, operation, plan: &[], budget, keyed };
-            answers::give(services, &ask, first, answer, Outcome::Cached).await
+            answers::give(services, &ask, first, answers::Given::Kept(&answer)).await
         }
         answers::Seat::Make(fill, cached) => {
             let key = keyed.zip(first);
@@ -259,7 +259,7 @@ async fn make(
     let card = candidate.card();
     // Under a lowered cap the reply is not the one that was asked for.
     let fill = fill.filter(|_| cap.is_none_or(|cap| cap == full));
-    let fill = fill.map(|fill| fill.from(caller, operation, &from, card.clone()));
+    let fill = fill.map(|fill| fill.from(caller, inbound, operation, &from, card.clone()));
     if fill.is_none() {
         *lead = None;
     }

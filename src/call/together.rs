@@ -14,7 +14,7 @@ use tollgate_accounting::Money;
 use tollgate_providers::{Bounds, Dialect};
 
 use super::admit::Ask;
-use super::answers::{self, Fill};
+use super::answers::{self, Fill, Given};
 use super::shared::{Boarding, FellBehind, Joined, Reader};
 use super::{
     Answered, Cached, CallError, Inbound, Making, Operation, Origin, Reply, Served, Streamed,
@@ -48,7 +48,7 @@ pub(super) async fn serve(
             return match joined.unwrap_or(Joined::TooLate) {
                 Joined::Reply(reader) => along(worker, &ask, reader).await,
                 Joined::Answer(answer) => {
-                    answers::give(services, &ask, None, answer, Outcome::Joined).await
+                    answers::give(services, &ask, None, Given::Joined(&answer)).await
                 }
                 Joined::Failed(error) => Err(error),
                 Joined::Over | Joined::TooLate => {
@@ -62,7 +62,7 @@ pub(super) async fn serve(
     if let Some(answer) = fill.kept() {
         let budget = &*making.route.budget;
         let ask = Ask { caller, inbound, operation, plan: &[], budget, keyed: None };
-        return answers::give(services, &ask, None, answer, Outcome::Cached).await;
+        return answers::give(services, &ask, None, Given::Kept(&answer)).await;
     }
     making.fill = Some(fill);
     let (served, mut answer) = oneshot::channel();

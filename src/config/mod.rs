@@ -3,6 +3,7 @@
 //! name. Loading either gives a whole snapshot or changes nothing, which makes a reload safe.
 
 mod accounts;
+mod cache;
 mod gateway;
 mod limits;
 mod models;
@@ -80,7 +81,6 @@ fn snapshot<'t>(reader: &'t Reader<'t>, table: &'t DeTable<'t>) -> Snapshot {
     let root = reader.root(table);
     let server = server::server(&root);
     let storage = server::storage(&root);
-    let cache = server::cache(&root);
     let providers = providers::providers(&root);
     let prices = prices::prices(&root, &providers);
     let unknown_price = prices::unknown_price(&root);
@@ -95,6 +95,7 @@ fn snapshot<'t>(reader: &'t Reader<'t>, table: &'t DeTable<'t>) -> Snapshot {
     let gateway = gateway::gateway(&root, &names);
     let plans = gateway::plans(&root, &names);
     let accounts = accounts::accounts(&root, &names, &plans);
+    let cache = cache::cache(&root, &names, &accounts);
     warnings::aliases(&aliases, &served, &accounts);
     warnings::emptiness(&root, &aliases, &served, &accounts);
     warnings::prices(&root, &aliases, &served, unknown_price);

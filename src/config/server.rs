@@ -1,11 +1,9 @@
-//! `[server]`, `[storage]` and `[cache]`.
+//! `[server]` and `[storage]`.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
-
-use crate::cache::Bounds;
 
 use super::{
     reader::Section,
@@ -15,9 +13,6 @@ use super::{
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8787);
 const ADMIN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8788);
 const MAX_BODY_BYTES: u64 = 32 << 20;
-const CACHE_BYTES: u64 = 64 << 20;
-const CACHE_REPLY_BYTES: u64 = 1 << 20;
-const CACHE_TTL: Duration = Duration::from_secs(3600);
 const DRAIN_SECONDS: u64 = 30;
 /// A shorter admin key can be guessed.
 const ADMIN_KEY_LENGTH: usize = 16;
@@ -90,15 +85,4 @@ pub(super) fn storage(root: &Section<'_>) -> Storage {
         path: path.map_or(default, |path| root.reader.resolve(path)),
         durability: durability.unwrap_or(Durability::Process),
     }
-}
-
-/// `[cache]`: there is one where the table is, even an empty one.
-pub(super) fn cache(root: &Section<'_>) -> Option<Bounds> {
-    let table = root.section("cache")?;
-    let whole = |key, bounds| table.get(key).and_then(|field| field.whole(bounds));
-    let max_bytes = whole("max_bytes", 1 << 20..=1 << 40).unwrap_or(CACHE_BYTES);
-    let reply = whole("max_reply_bytes", 1_024..=1 << 28).unwrap_or(CACHE_REPLY_BYTES);
-    let ttl = table.get("ttl").and_then(|field| field.duration()).unwrap_or(CACHE_TTL);
-    table.done();
-    Some(Bounds { max_bytes, max_reply_bytes: usize::try_from(reply).unwrap_or(usize::MAX), ttl })
 }

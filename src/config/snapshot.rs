@@ -17,7 +17,7 @@ pub struct Snapshot {
     /// Where the ledger is.
     pub storage: Storage,
     /// Replies that are kept; `None` keeps none.
-    pub cache: Option<crate::cache::Bounds>,
+    pub cache: Option<crate::cache::Policy>,
     /// By name.
     pub providers: BTreeMap<String, Provider>,
     /// What the file says about prices; it goes before any built-in price list.

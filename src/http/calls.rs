@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use tollgate_providers::Dialect;
 
 use super::sse::Watch;
@@ -59,6 +59,8 @@ pub(super) struct Read {
     pub(super) bounds: tollgate_providers::Bounds,
     /// The most bytes of a body.
     pub(super) most: usize,
+    /// The tags of answers that the client has.
+    known: Option<String>,
 }
 
 impl Read {
@@ -75,7 +77,9 @@ impl Read {
             (runtime.max_body_bytes, runtime.bounds)
         };
         let body = caller::body(headers, body, most).await?;
-        Ok(Read { caller, inbound, body, bounds, most })
+        let known = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
+        let known = known.map(str::to_owned);
+        Ok(Read { caller, inbound, body, bounds, most, known })
     }
 
     /// Makes the call.
@@ -96,7 +100,8 @@ impl Read {
     ) -> Result<Response, Failed> {
         match serve(&front.worker, &self.caller, &self.inbound, operation).await? {
             Served::Made(answered) => {
-                Ok(sse::watched(front, &self.caller, self.inbound.id, answered, watch))
+                let response = sse::watched(front, &self.caller, self.inbound.id, answered, watch);
+                Ok(sse::unless_known(response, self.known.as_deref()))
             }
             Served::Repeated(name) => sse::repeat(front, name).await,
             Served::Joined(reader) => Ok(sse::joined(reader)),

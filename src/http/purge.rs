@@ -1,32 +1,48 @@
-//! `DELETE /admin/cache`: forgets kept replies.
+//! `/admin/cache`: what is kept, and to forget it.
+
+use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use serde_json::json;
 
 use super::admin::{Admin, Problem};
 use super::query;
+use crate::cache::{Cache, Purge};
 
-/// Forgets replies of `?account=` (and all below it), of `?model=`, of both, or all there are.
+/// How much is kept, of how much.
+pub(super) async fn kept(State(admin): State<Admin>) -> Result<Response, Problem> {
+    let cache = cache(&admin)?;
+    let (bytes, entries) = (cache.bytes(), cache.entries());
+    let most = cache.policy().bounds.max_bytes;
+    Ok(super::json(&json!({ "bytes": bytes, "entries": entries, "max_bytes": most })))
+}
+
+/// Forgets replies of `?account=` (and all below it), `?model=`, `?prompt=` (a name, or one version of
+/// it), of what is all of these, or all there are.
 pub(super) async fn purge(
     State(admin): State<Admin>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let (mut account, mut model) = (None, None);
+    let mut purge = Purge::default();
     for (name, value) in query::pairs(query.as_deref().unwrap_or("")) {
         match name.as_str() {
-            "account" => account = Some(value),
-            "model" => model = Some(value),
+            "account" => purge.account = Some(value),
+            "model" => purge.model = Some(value),
+            "prompt" => purge.prompt = Some(value),
             // A slip of the pen must not forget everything.
             _ => {
-                let detail = format!("{name} is not known here: account and model are");
+                let detail = format!("{name} is not known here: account, model and prompt are");
                 return Err(Problem(StatusCode::BAD_REQUEST, detail));
             }
         }
     }
-    let Some(cache) = admin.cache.get() else {
-        return Err(Problem(StatusCode::NOT_FOUND, "no [cache] is configured".to_owned()));
-    };
-    cache.purge(account.as_deref(), model.as_deref());
+    cache(&admin)?.purge(purge);
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn cache(admin: &Admin) -> Result<Arc<Cache>, Problem> {
+    let none = || Problem(StatusCode::NOT_FOUND, "no [cache] is configured".to_owned());
+    admin.cache.get().ok_or_else(none)
 }

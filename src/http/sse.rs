@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use futures_util::stream;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use tollgate_accounting::{Metric, Standing};
 
 use super::{Failed, Front, reading, stamp};
@@ -58,6 +58,20 @@ pub(super) fn watched(
         put(headers, HeaderName::from_static("x-tollgate-cost-usd"), &cost);
     }
     rate_limits(headers, &front.worker.services.ledger.standing(caller.charged));
+    response
+}
+
+/// The response, or without its body where the client has that already.
+pub(super) fn unless_known(mut response: Response, known: Option<&str>) -> Response {
+    let tag = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
+    let is_known = known.zip(tag).is_some_and(|(known, tag)| {
+        known.split(',').map(str::trim).any(|k| k == "*" || k.trim_start_matches("W/") == tag)
+    });
+    if is_known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        *response.body_mut() = Body::empty();
+        response.headers_mut().remove(header::CONTENT_TYPE);
+    }
     response
 }
 
@@ -120,16 +134,18 @@ fn origin(headers: &mut HeaderMap, from: &Origin) {
         put(headers, name, &cap.to_string());
     }
     if let Some(cached) = cached {
-        let (word, age) = match cached {
-            Cached::Hit { age } => ("hit", Some(age)),
-            Cached::Joined => ("joined", None),
-            Cached::Miss => ("miss", None),
-            Cached::Bypass => ("bypass", None),
+        let word = match cached {
+            Cached::Hit { age, left, tag } => {
+                put(headers, header::AGE, &age.to_string());
+                put(headers, header::CACHE_CONTROL, &format!("private, max-age={left}"));
+                put(headers, header::ETAG, tag);
+                "hit"
+            }
+            Cached::Joined => "joined",
+            Cached::Miss => "miss",
+            Cached::Bypass => "bypass",
         };
         put(headers, HeaderName::from_static("x-tollgate-cache"), word);
-        if let Some(age) = age {
-            put(headers, header::AGE, &age.to_string());
-        }
     }
     if !dropped.is_empty() {
         put(headers, HeaderName::from_static("x-tollgate-dropped"), &dropped.join(", "));

@@ -12,6 +12,7 @@ mod agents;
 mod anthropic;
 mod budgets;
 mod cache;
+mod cache_policies;
 mod callers;
 mod cli;
 mod connections;

@@ -5,7 +5,7 @@ use tollgate_providers::Bounds;
 use super::*;
 
 const SCOPE: Scope<'static> = Scope {
-    account: "acme",
+    owner: Owner::Account("acme"),
     dialect: Dialect::OpenAiChat,
     prompt: None,
     targets: &[("up", "https://up", "m")],
@@ -129,8 +129,9 @@ fn whose_it_is_and_what_the_name_stands_for_are_in_the_key() {
     let body = full().to_string();
     let scopes = [
         SCOPE,
-        Scope { account: "globex", ..SCOPE },
-        Scope { account: "acme/search", ..SCOPE },
+        Scope { owner: Owner::Account("globex"), ..SCOPE },
+        Scope { owner: Owner::Group("acme"), ..SCOPE },
+        Scope { owner: Owner::Account("acme/search"), ..SCOPE },
         Scope { prompt: Some("p@1"), ..SCOPE },
         Scope { prompt: Some("p@2"), ..SCOPE },
         Scope { targets: &[("up", "https://up", "n")], ..SCOPE },

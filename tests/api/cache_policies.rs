@@ -1,0 +1,109 @@
+//! For whom and how long replies are kept, and how a client is told.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::client::Response;
+use crate::harness::eventually;
+use crate::harness::gateway::Gateway;
+use crate::harness::stage::{CHAT, RICH, Stage, chat, nanos, streamed};
+
+fn fixed(mut body: Value) -> Value {
+    body["temperature"] = json!(0);
+    body
+}
+
+fn said(answer: &Response) -> &str {
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.header("x-tollgate-cache").unwrap_or("nothing")
+}
+
+async fn twice(stage: &Stage, account: &str, body: &Value) -> (String, String) {
+    let client = stage.gateway.client(account);
+    let first = said(&client.post(CHAT, body).await).to_owned();
+    (first, said(&client.post(CHAT, body).await).to_owned())
+}
+
+#[tokio::test]
+async fn models_and_accounts_say_whether_and_how_long() {
+    let tables = "[cache]\n[cache.models]\n\"gpt-4o\" = \"off\"\n[cache.accounts]\n\
+        \"acme/legal\" = \"off\"\n\"globex\" = \"50ms\"\n\n\
+        [accounts.acme]\n[accounts.acme.legal]\n[accounts.acme.search]\n[accounts.globex]\n";
+    let stage = Stage::new(tables).await;
+    let body = fixed(chat("@@tokens=5@@"));
+    let mut large = body.clone();
+    large["model"] = json!("gpt-4o");
+    let pair = |one: &str, other: &str| (one.to_owned(), other.to_owned());
+    assert_eq!(twice(&stage, "acme/search", &body).await, pair("miss", "hit"));
+    assert_eq!(twice(&stage, "acme/search", &large).await, pair("bypass", "bypass"));
+    assert_eq!(twice(&stage, "acme/legal", &body).await, pair("bypass", "bypass"));
+    let globex = stage.gateway.client("globex");
+    assert_eq!(said(&globex.post(CHAT, &body).await), "miss");
+    eventually("the reply is forgotten", Duration::from_secs(10), async || {
+        (said(&globex.post(CHAT, &body).await) == "miss").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn accounts_of_a_group_share_answers_and_no_others_do() {
+    let tables = "[cache]\n[cache.groups]\nresearch = [\"acme/search\", \"globex\"]\n\n\
+        [accounts.acme]\n[accounts.acme.search]\n[accounts.acme.search.one]\n[accounts.globex]\n";
+    let stage = Stage::new(tables).await;
+    let body = fixed(chat("@@tokens=5@@"));
+    let first = stage.gateway.client("acme/search/one").post(CHAT, &body).await;
+    assert_eq!(said(&first), "miss");
+    let shared = stage.gateway.client("globex").post(CHAT, &body).await;
+    assert_eq!((said(&shared), &shared.body), ("hit", &first.body));
+    assert_eq!(said(&stage.gateway.client("acme").post(CHAT, &body).await), "miss");
+    let row = stage.row(&shared).await;
+    assert_eq!((row.json["account"].as_str(), nanos(&row.charged_usd)), (Some("globex"), 0));
+    stage.gateway.audit().unwrap();
+}
+
+#[tokio::test]
+async fn a_hit_says_how_old_it_is_and_a_client_that_has_it_gets_no_body() {
+    let stage = Stage::new(&format!("[cache]\nttl = \"10m\"\n\n{RICH}")).await;
+    let client = stage.gateway.client("acme");
+    for body in [fixed(chat("@@tokens=5@@")), fixed(streamed("@@tokens=5@@"))] {
+        let first = client.post(CHAT, &body).await;
+        assert_eq!((said(&first), first.header("etag")), ("miss", None));
+        let hit = client.post(CHAT, &body).await;
+        assert_eq!(said(&hit), "hit");
+        let age = hit.header("age").unwrap().parse::<u64>().unwrap();
+        let left = hit.header("cache-control").unwrap().strip_prefix("private, max-age=").unwrap();
+        assert_eq!(left.parse::<u64>().unwrap() + age, 600);
+        let tag = hit.header("etag").unwrap();
+        for known in [tag.to_owned(), format!("\"other\", W/{tag}"), "*".to_owned()] {
+            let same = client.and_header("if-none-match", &known).post(CHAT, &body).await;
+            assert_eq!((same.status, same.body.len()), (304, 0), "{known}");
+            assert_eq!(same.header("etag"), Some(tag));
+            assert_eq!(stage.row(&same).await.outcome, "cached");
+        }
+        let other = client.and_header("if-none-match", "\"other\"").post(CHAT, &body).await;
+        assert_eq!((said(&other), other.status), ("hit", 200));
+    }
+    let held = stage.gateway.admin_get("/admin/cache").await.json();
+    assert_eq!((&held["entries"], held["bytes"].as_u64().unwrap() > 0), (&json!(2), true));
+    let purged = stage.gateway.admin_client().send("DELETE", "/admin/cache?prompt=none", b"").await;
+    assert_eq!(purged.unwrap().status, 204);
+    assert_eq!(stage.gateway.admin_get("/admin/cache").await.json()["entries"], 2);
+}
+
+#[test]
+fn a_policy_for_what_is_not_there_is_refused_with_the_nearest_name() {
+    let gateway = Gateway::stopped(
+        "[cache]\n[cache.accounts]\nacne = \"off\"\n[cache.groups]\na = [\"acme\"]\n\
+         b = [\"acme\"]\n[cache.models]\nx = \"soon\"\n\n[accounts.acme]\n",
+    );
+    let checked = gateway.run(&["check"]);
+    let text = String::from_utf8_lossy(&checked.stderr).into_owned()
+        + &String::from_utf8_lossy(&checked.stdout);
+    assert!(!checked.status.success(), "{text}");
+    for problem in
+        ["there is no account `acne`", "`acme`", "of the group `a` already", "not a duration"]
+    {
+        assert!(text.contains(problem), "{problem}: {text}");
+    }
+}
