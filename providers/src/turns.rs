@@ -2,7 +2,7 @@
 //! message, and the results of tools are the user's.
 
 use crate::dialect::json::put_str;
-use crate::unified::Role;
+use crate::unified::{BadRequest, Role};
 
 /// An array of messages that is being written.
 pub(crate) struct Turns<'o> {
@@ -40,9 +40,14 @@ impl<'o> Turns<'o> {
         self.out.extend_from_slice(said);
     }
 
-    /// Closes the array.
-    pub(crate) fn close(self) {
-        self.out.extend_from_slice(if self.open.is_some() { b"]}]" } else { b"]" });
+    /// Closes the array. A conversation in which nobody says anything is refused by these wires.
+    pub(crate) fn close(self) -> Result<(), BadRequest> {
+        if self.open.is_none() {
+            let message = "`messages` says nothing: this provider takes no empty conversation";
+            return Err(BadRequest::field("messages", message));
+        }
+        self.out.extend_from_slice(b"]}]");
+        Ok(())
     }
 }
 

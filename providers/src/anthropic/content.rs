@@ -16,8 +16,7 @@ impl Writer<'_, '_, '_> {
             self.blocks(&mut said, i, message)?;
             turns.add(role, &said);
         }
-        turns.close();
-        Ok(())
+        turns.close()
     }
 
     fn blocks(

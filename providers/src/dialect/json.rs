@@ -73,9 +73,15 @@ impl<'o> Object<'o> {
         self
     }
 
-    /// Writes a value that is JSON already.
+    /// Writes a value that is JSON already, on one line: an end of a line would end a frame's data, and
+    /// in JSON it can only stand where a space can.
     pub(crate) fn raw(&mut self, name: &str, json: &str) -> &mut Self {
-        self.key(name).extend_from_slice(json.as_bytes());
+        let out = self.key(name);
+        let before = out.len();
+        out.extend_from_slice(json.as_bytes());
+        for byte in out.iter_mut().skip(before).filter(|byte| matches!(byte, b'\n' | b'\r')) {
+            *byte = b' ';
+        }
         self
     }
 

@@ -108,8 +108,7 @@ impl Writer<'_, '_, '_> {
             self.parts(&mut said, i, message)?;
             turns.add(role, &said);
         }
-        turns.close();
-        Ok(())
+        turns.close()
     }
 
     fn parts(

@@ -5,7 +5,7 @@ use serde_json::Value;
 use tollgate_accounting::{Class, Usage};
 use tollgate_providers::{Bounds, Dialect, Odd, Provider, Target, provider};
 
-use super::support::{Line, Read, lines, read_stream, splits};
+use super::support::{CLIENTS, Line, Read, decoded, lines, read_stream, splits};
 
 /// File, provider, what its chat paths hold, the client dialect of its requests.
 const WIRES: [(&str, &str, &str, Dialect); 15] = [
@@ -25,10 +25,6 @@ const WIRES: [(&str, &str, &str, Dialect); 15] = [
     ("bedrock", "bedrock", "/converse", Dialect::BedrockConverse),
     ("bedrock", "bedrock", "/converse-stream", Dialect::BedrockConverse),
 ];
-
-/// Every client dialect, and the provider whose decoder reads it.
-pub(super) const CLIENTS: [(Dialect, &str); 2] =
-    [(Dialect::OpenAiChat, "openai"), (Dialect::AnthropicMessages, "anthropic")];
 
 /// Whether a success tells an error, by the raw JSON.
 fn tells_error(line: &Line) -> bool {
@@ -418,8 +414,9 @@ fn what_was_sent_successfully_is_understood() {
             && body.trim_start().starts_with('{')
             && CLIENTS.iter().any(|(client, _)| *client == dialect)
         {
-            let decoded = dialect.decode_chat(body.as_bytes(), &Bounds::default());
-            assert!(decoded.is_ok(), "{:?} {}", decoded.err(), line.source);
+            decoded(dialect, body.as_bytes(), line.is_stream(), |read| {
+                assert!(read.is_ok(), "{:?} {}", read.err(), line.source);
+            });
         }
     });
 }

@@ -2,9 +2,149 @@
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::Value;
+use tollgate_accounting::{Class, Usage};
 use tollgate_providers::{
-    Dialect, EncodeOptions, Event, FrameKind, Part, Provider, StreamDecoder, UsageReport,
+    BadRequest, Block, Bounds, ChatRequest, Dialect, EncodeOptions, Event, FrameKind, Part,
+    Provider, Reply, StreamDecoder, UsageReport, gemini_body, provider,
 };
+
+/// Every client dialect, and what reads it back.
+pub(crate) const CLIENTS: [(Dialect, Reader); 4] = [
+    (Dialect::OpenAiChat, Reader::Provider("openai")),
+    (Dialect::OpenAiResponses, Reader::Responses),
+    (Dialect::AnthropicMessages, Reader::Provider("anthropic")),
+    (Dialect::GeminiGenerateContent, Reader::Provider("gemini")),
+];
+
+/// What reads again what was written for a client.
+#[derive(Clone, Copy)]
+pub(crate) enum Reader {
+    /// The decoder of the provider of the same wire.
+    Provider(&'static str),
+    /// A reader of JSON that shares no code with what wrote it.
+    Responses,
+}
+
+/// What a reply says, however it came; arguments are read, so white space is no part of them.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Said {
+    pub(crate) text: String,
+    pub(crate) thinking: String,
+    pub(crate) calls: Vec<(String, Value)>,
+    /// Input and output, all classes of each.
+    pub(crate) totals: Option<(u64, u64)>,
+}
+
+impl Reader {
+    /// Reads a whole reply; the first choice of it.
+    pub(crate) fn whole(self, bytes: &[u8]) -> Said {
+        match self {
+            Reader::Provider(kind) => {
+                said_whole(&provider(kind).unwrap().decode_reply(bytes).unwrap())
+            }
+            Reader::Responses => said_in_response(&serde_json::from_slice(bytes).unwrap()),
+        }
+    }
+
+    /// Reads a stream, which must have come to its end.
+    pub(crate) fn stream(self, bytes: &[u8]) -> Said {
+        match self {
+            Reader::Provider(kind) => said_streamed(provider(kind).unwrap(), bytes),
+            Reader::Responses => said_in_events(std::str::from_utf8(bytes).unwrap()),
+        }
+    }
+}
+
+/// What a decoded reply says, by its first choice.
+pub(crate) fn said_whole(reply: &Reply<'_>) -> Said {
+    let mut said = Said { totals: totals(&reply.usage.usage), ..Said::default() };
+    for block in reply.choices.first().into_iter().flat_map(|choice| &choice.blocks) {
+        match block {
+            Block::Text { text, .. } => said.text.push_str(text),
+            Block::Thinking { text, .. } => said.thinking.push_str(text),
+            Block::ToolCall { name, arguments, .. } => {
+                said.calls.push((name.to_string(), arguments_of(arguments)));
+            }
+            _ => {}
+        }
+    }
+    said
+}
+
+/// What a provider's stream says.
+pub(crate) fn said_streamed(from: &dyn Provider, bytes: &[u8]) -> Said {
+    let read = read_stream(from, &[bytes]);
+    assert!(read.ended && read.error.is_none(), "{:?}", read.error);
+    let calls =
+        read.arguments.iter().map(|(name, json)| (name.clone(), arguments_of(json))).collect();
+    let totals = totals(&read.usage.usage);
+    Said { text: read.texts.concat(), thinking: read.thinking, calls, totals }
+}
+
+fn totals(usage: &Usage) -> Option<(u64, u64)> {
+    usage.get(Class::Input)?;
+    usage.input_total().zip(usage.output_total())
+}
+
+/// No arguments are an empty object.
+fn arguments_of(json: &str) -> Value {
+    serde_json::from_str(json).unwrap_or(serde_json::json!({}))
+}
+
+fn said_in_response(response: &Value) -> Said {
+    let mut said = Said::default();
+    let text = |value: &Value| value["text"].as_str().unwrap_or_default().to_owned();
+    for item in response["output"].as_array().unwrap() {
+        match item["type"].as_str().unwrap() {
+            "message" => item["content"].as_array().unwrap().iter().for_each(|part| {
+                said.text.push_str(&text(part));
+            }),
+            "reasoning" => item["summary"].as_array().unwrap().iter().for_each(|part| {
+                said.thinking.push_str(&text(part));
+            }),
+            "function_call" => {
+                let name = item["name"].as_str().unwrap().to_owned();
+                said.calls.push((name, arguments_of(item["arguments"].as_str().unwrap())));
+            }
+            other => panic!("{other}"),
+        }
+    }
+    let count = |name: &str| response["usage"][name].as_u64();
+    said.totals = count("input_tokens").zip(count("output_tokens"));
+    said
+}
+
+/// The deltas of a stream, which must be what its last event has whole.
+fn said_in_events(stream: &str) -> Said {
+    let data = stream.lines().filter_map(|line| line.strip_prefix("data: "));
+    let events: Vec<Value> = data.map(|json| serde_json::from_str(json).unwrap()).collect();
+    let joined = |kind: &str| -> String {
+        let deltas = events.iter().filter(|event| event["type"] == kind);
+        deltas.map(|event| event["delta"].as_str().unwrap()).collect()
+    };
+    let said = said_in_response(&events.last().unwrap()["response"]);
+    assert_eq!(joined("response.output_text.delta"), said.text);
+    assert_eq!(joined("response.reasoning_summary_text.delta"), said.thinking);
+    said
+}
+
+/// Reads a request's body as its dialect does; Google's has its model in the address.
+pub(crate) fn decoded<T>(
+    dialect: Dialect,
+    body: &[u8],
+    stream: bool,
+    read: impl FnOnce(Result<ChatRequest<'_>, BadRequest>) -> T,
+) -> T {
+    let bounds = Bounds::default();
+    if dialect != Dialect::GeminiGenerateContent {
+        return read(dialect.decode_chat(body, &bounds));
+    }
+    match gemini_body(body, &bounds, "m", stream) {
+        Ok(body) => read(dialect.decode_chat(&body, &bounds)),
+        Err(bad) => read(Err(bad)),
+    }
+}
 
 /// One exchange.
 #[derive(Deserialize)]

@@ -4,14 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use serde_json::json;
 use tollgate_accounting::Class;
 use tollgate_providers::unified::Capability;
-use tollgate_providers::{
-    Block, Bounds, Dialect, EncodeOptions, Odd, Provider, Reply, Target, kinds, provider,
-};
+use tollgate_providers::{Dialect, EncodeOptions, Odd, Provider, Target, kinds, provider};
 
-use super::recordings::{CLIENTS, good, usages, written};
-use super::support::{read_stream, rewrite};
+use super::recordings::{good, usages, written};
+use super::support::{
+    CLIENTS, Reader, Said, decoded, read_stream, rewrite, said_streamed, said_whole,
+};
 
 const OPTIONS: EncodeOptions<'static> =
     EncodeOptions { id: "id", model: "model", created: 1, include_usage: true, echo: "" };
@@ -28,39 +29,6 @@ fn is_what_the_file_says(name: &str, table: &str) {
 
 /// A reply that was recorded: who sent it, and its bytes.
 type Recorded = (&'static dyn Provider, Vec<u8>);
-
-/// What a reply says, however it came.
-#[derive(Debug, PartialEq)]
-struct Said {
-    text: String,
-    calls: Vec<(String, serde_json::Value)>,
-}
-
-fn said_whole(reply: &Reply<'_>) -> Said {
-    let mut said = Said { text: String::new(), calls: Vec::new() };
-    for block in reply.choices.iter().flat_map(|choice| &choice.blocks) {
-        match block {
-            Block::Text { text, .. } => said.text.push_str(text),
-            Block::ToolCall { name, arguments, .. } => {
-                said.calls.push((name.to_string(), value(arguments)));
-            }
-            _ => {}
-        }
-    }
-    said
-}
-
-fn said_streamed(from: &dyn Provider, bytes: &[u8]) -> Said {
-    let read = read_stream(from, &[bytes]);
-    assert!(read.ended && read.error.is_none(), "{:?}", read.error);
-    let calls = read.arguments.iter().map(|(name, json)| (name.clone(), value(json))).collect();
-    Said { text: read.texts.concat(), calls }
-}
-
-/// No arguments are an empty object.
-fn value(json: &str) -> serde_json::Value {
-    serde_json::from_str(json).unwrap_or(serde_json::json!({}))
-}
 
 /// By wire, whether streamed and whether with a tool call: a recorded reply of one choice.
 fn replies() -> BTreeMap<(&'static str, bool, bool), Recorded> {
@@ -117,32 +85,52 @@ data: {"type":"message_stop"}
 
 /// A request as a client of the dialect writes it.
 fn request(dialect: Dialect, tools: bool, stream: bool) -> String {
-    let schema = r#"{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}"#;
-    let tools = match (tools, dialect) {
-        (false, _) => String::new(),
-        (true, Dialect::AnthropicMessages) => format!(
-            r#","tools":[{{"name":"get_weather","description":"d","input_schema":{schema}}}],"tool_choice":{{"type":"any"}}"#
+    let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
+    let said = "Is it raining in Bern?";
+    let (name, about) = ("get_weather", "d");
+    let (mut body, offer) = match dialect {
+        Dialect::AnthropicMessages => (
+            json!({"model": "m", "max_tokens": 50, "stream": stream,
+                "messages": [{"role": "user", "content": said}]}),
+            json!({"tools": [{"name": name, "description": about, "input_schema": schema}],
+                "tool_choice": {"type": "any"}}),
         ),
-        (true, _) => format!(
-            r#","tools":[{{"type":"function","function":{{"name":"get_weather","description":"d","parameters":{schema}}}}}],"tool_choice":"required""#
+        Dialect::OpenAiResponses => (
+            json!({"model": "m", "max_output_tokens": 50, "stream": stream, "store": false, "input": said}),
+            json!({"tools": [{"type": "function", "name": name, "description": about, "parameters": schema}],
+                "tool_choice": "required"}),
+        ),
+        Dialect::GeminiGenerateContent => (
+            json!({"contents": [{"role": "user", "parts": [{"text": said}]}],
+                "generationConfig": {"maxOutputTokens": 50}}),
+            json!({"tools": [{"functionDeclarations": [
+                    {"name": name, "description": about, "parameters": schema}]}],
+                "toolConfig": {"functionCallingConfig": {"mode": "ANY"}}}),
+        ),
+        _ => (
+            json!({"model": "m", "max_tokens": 50, "stream": stream,
+                "messages": [{"role": "user", "content": said}]}),
+            json!({"tools": [{"type": "function", "function": {"name": name, "description": about,
+                "parameters": schema}}], "tool_choice": "required"}),
         ),
     };
-    let said = r#""messages":[{"role":"user","content":"Is it raining in Bern?"}]"#;
-    format!(r#"{{"model":"m","max_tokens":50,"stream":{stream},{said}{tools}}}"#)
+    let members = body.as_object_mut().unwrap();
+    members.extend(offer.as_object().unwrap().clone().into_iter().filter(|_| tools));
+    body.to_string()
 }
 
 /// What comes of such a call: how it is carried, or why it is not.
 fn cell(
-    client: (Dialect, &str),
+    client: (Dialect, Reader),
     far: &dyn Provider,
     (stream, tools): (bool, bool),
     replies: &BTreeMap<(&'static str, bool, bool), Recorded>,
 ) -> String {
     let (dialect, reader) = client;
     let body = request(dialect, tools, stream);
-    let req = dialect.decode_chat(body.as_bytes(), &Bounds::default()).unwrap();
     let to = Target { model: "far-model", max_output_tokens: Some(50), stream };
-    let sent = match far.encode_chat(&req, &to) {
+    let sent = decoded(dialect, body.as_bytes(), stream, |req| far.encode_chat(&req.unwrap(), &to));
+    let sent = match sent {
         Ok(sent) => sent,
         Err(bad) => return format!("400: {}", bad.message),
     };
@@ -156,32 +144,30 @@ fn cell(
     let Some((from, bytes)) = replies.get(&(far.dialect().name(), stream, tools)) else {
         return "translated; no recording of a reply".to_owned();
     };
-    let reader = provider(reader).unwrap();
     let (before, after) = if stream {
         let rewritten = rewrite(*from, dialect, bytes, &OPTIONS);
-        (said_streamed(*from, bytes), said_streamed(reader, &rewritten))
+        (said_streamed(*from, bytes), reader.stream(&rewritten))
     } else {
         let reply = from.decode_reply(bytes).unwrap();
-        let rewritten = dialect.encode_reply(&reply, &OPTIONS);
-        (said_whole(&reply), said_whole(&reader.decode_reply(&rewritten).unwrap()))
+        (said_whole(&reply), reader.whole(&dialect.encode_reply(&reply, &OPTIONS)))
     };
+    let said = |said: Said| (said.text, said.calls);
+    let (before, after) = (said(before), said(after));
     assert_eq!(after, before, "{} for {dialect:?}", far.name());
     "translated".to_owned()
 }
 
 #[test]
-fn openai_chat_and_anthropic_messages_reach_every_provider() {
+fn every_client_dialect_reaches_every_provider() {
     let replies = replies();
     let mut out = String::from(
-        "# OpenAI chat and Anthropic messages to every provider\n\
-         Made by the test `openai_chat_and_anthropic_messages_reach_every_provider` of the crate `tollgate-providers`. \
+        "# Every client dialect to every provider\n\
+         Made by the test `every_client_dialect_reaches_every_provider` of the crate `tollgate-providers`. \
          For each cell a request was read in the client's dialect and written for the provider, and a \
          recorded reply of the provider's wire (Anthropic's streamed tool call: as documented, for none was \
          recorded) was written for the client and read back: the same text, \
          the same tool calls. *As it came*: the wires are the same, so the very bytes are passed on but for \
-         the model's name and the cap. \
-         The client dialects `openai_responses` and `gemini_generate_content` have tests of their own and are \
-         not in these tables.\n",
+         the model's name and the cap.\n",
     );
     for client in CLIENTS {
         let _ = write!(

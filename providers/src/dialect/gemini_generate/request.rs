@@ -163,6 +163,10 @@ impl<'a> Draft<'a> {
             "systemInstruction" | "system_instruction" if !field.is_null() => {
                 self.system = system(field.raw()?).map_err(|why| field.bad(why))?;
             }
+            // A list of one may be written without the list, as everywhere in Google's JSON.
+            "tools" if field.json.starts_with('{') => {
+                self.tool(field.raw()?).map_err(|why| field.bad(why))?;
+            }
             "tools" if !field.is_null() => field.each(|i, raw: &'a RawValue| {
                 self.tool(raw).map_err(|why| indexed("tools", i, &why))
             })?,
