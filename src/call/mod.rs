@@ -73,6 +73,8 @@ pub struct Prompted {
     pub tag: Arc<str>,
     /// The dialect that the client reads, whichever one the template was rendered to.
     pub dialect: tollgate_providers::Dialect,
+    /// What the reply repeats of the client's own request.
+    pub echo: String,
 }
 
 /// What `serve` has for the client.
@@ -341,7 +343,10 @@ impl Told {
             model: operation.model().to_owned(),
             created: u64::try_from(inbound.received_at.micros() / 1_000_000).unwrap_or(0),
             include_usage,
-            echo: operation.dialect().echo(operation.body()),
+            echo: match &inbound.prompt {
+                Some(prompt) => prompt.echo.clone(),
+                None => operation.dialect().echo(operation.body()),
+            },
         }
     }
 

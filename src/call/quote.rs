@@ -1,14 +1,15 @@
 //! What a call would cost and which limits it would meet, by the very steps that admit one, and
 //! without effect: nothing is held, sent, learned or written.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use tollgate_accounting::{
     Amounts, Class, Facets, Fit, Markup, Money, PriceCard, PriceError, Rounding, Trial, Usage,
 };
-use tollgate_providers::{BadRequest, Bounds, Dialect};
+use tollgate_providers::{BadRequest, Bounds, Dialect, gemini_body};
 
 use super::admit;
 use super::planning::{Candidate, Planner};
@@ -89,20 +90,76 @@ pub struct Taken {
     pub cap: Option<u64>,
 }
 
-/// Reads a request as its endpoint would: `input` without `messages` asks for embeddings.
-pub fn read<'a>(body: &'a [u8], bounds: &Bounds) -> Result<Operation<'a>, BadRequest> {
-    #[derive(Deserialize)]
-    struct Peek {
-        input: Option<IgnoredAny>,
-        messages: Option<IgnoredAny>,
+/// Members by which Responses are told from embeddings, which have an `input` too.
+const OF_RESPONSES: [&str; 14] = [
+    "instructions",
+    "max_output_tokens",
+    "text",
+    "reasoning",
+    "tools",
+    "stream",
+    "store",
+    "temperature",
+    "top_p",
+    "include",
+    "metadata",
+    "truncation",
+    "previous_response_id",
+    "prompt",
+];
+/// Members by which Anthropic's messages are told from OpenAI's.
+const OF_MESSAGES: [&str; 4] = ["system", "stop_sequences", "thinking", "anthropic_version"];
+
+/// A request that is to be quoted, with the dialect it is written in.
+pub struct Asked<'a> {
+    dialect: Dialect,
+    body: Cow<'a, [u8]>,
+}
+
+impl<'a> Asked<'a> {
+    /// Tells from its members which endpoint the request is for. One with no more than a model and a
+    /// text as `input` asks for embeddings. Google's has its model in the body, for want of an address.
+    pub fn of(body: &'a [u8], bounds: &Bounds) -> Result<Asked<'a>, BadRequest> {
+        // What cannot be read here is told by the reader of chats, in its own words.
+        let members: BTreeMap<Cow<'_, str>, &RawValue> =
+            serde_json::from_slice(body).unwrap_or_default();
+        let has = |names: &[&str]| names.iter().any(|name| members.contains_key(*name));
+        let items = members.get("input").is_some_and(|raw| raw.get().starts_with("[{"));
+        if has(&["contents"]) {
+            return Asked::of_google(&members, bounds);
+        }
+        let dialect = match () {
+            () if has(&["messages"]) && has(&OF_MESSAGES) => Dialect::AnthropicMessages,
+            () if has(&["messages"]) => Dialect::OpenAiChat,
+            () if items || has(&OF_RESPONSES) => Dialect::OpenAiResponses,
+            () if has(&["input"]) => Dialect::OpenAiEmbeddings,
+            () => Dialect::OpenAiChat,
+        };
+        Ok(Asked { dialect, body: body.into() })
     }
-    // What cannot be read here is told by the reader of chats, in its own words.
-    let peek = serde_json::from_slice::<Peek>(body).ok();
-    if peek.is_some_and(|peek| peek.input.is_some() && peek.messages.is_none()) {
-        let request = Dialect::OpenAiEmbeddings.decode_embeddings(body, bounds)?;
-        return Ok(Operation::Embeddings(Box::new(request)));
+
+    fn of_google(
+        members: &BTreeMap<Cow<'_, str>, &RawValue>,
+        bounds: &Bounds,
+    ) -> Result<Asked<'a>, BadRequest> {
+        let model: Option<String> =
+            members.get("model").and_then(|raw| serde_json::from_str(raw.get()).ok());
+        let missing = || BadRequest::field("model", "`model` is missing");
+        let model = model.filter(|model| !model.is_empty()).ok_or_else(missing)?;
+        let rest: BTreeMap<_, _> = members.iter().filter(|(name, _)| *name != "model").collect();
+        let rest = serde_json::to_vec(&rest).unwrap_or_default();
+        let body = gemini_body(&rest, bounds, &model, false)?.into();
+        Ok(Asked { dialect: Dialect::GeminiGenerateContent, body })
     }
-    Ok(Operation::Chat(Box::new(Dialect::OpenAiChat.decode_chat(body, bounds)?)))
+
+    /// The request as its endpoint reads it.
+    pub fn operation(&self, bounds: &Bounds) -> Result<Operation<'_>, BadRequest> {
+        if self.dialect == Dialect::OpenAiEmbeddings {
+            let request = self.dialect.decode_embeddings(&self.body, bounds)?;
+            return Ok(Operation::Embeddings(Box::new(request)));
+        }
+        Ok(Operation::Chat(Box::new(self.dialect.decode_chat(&self.body, bounds)?)))
+    }
 }
 
 /// Quotes a call. `trial` says what a hold would meet now.
@@ -264,7 +321,9 @@ mod tests {
             expires_at: None,
             run: None,
         };
-        let operation = read(body.as_bytes(), &Bounds::default()).unwrap();
+        let bounds = Bounds::default();
+        let asked = Asked::of(body.as_bytes(), &bounds).unwrap();
+        let operation = asked.operation(&bounds).unwrap();
         let before = format!("{book:?}");
         let asked = RefCell::new(Vec::new());
         let trial = |facets: &Facets<'_>, ask: Amounts| {
@@ -339,8 +398,10 @@ mod tests {
             ("", None),
         ];
         for (body, expected) in cases {
-            let read = read(body.as_bytes(), &Bounds::default());
-            assert_eq!(read.ok().map(|operation| operation.endpoint()), expected, "{body}");
+            let bounds = Bounds::default();
+            let asked = Asked::of(body.as_bytes(), &bounds);
+            let endpoint = asked.and_then(|asked| Ok(asked.operation(&bounds)?.endpoint()));
+            assert_eq!(endpoint.ok(), expected, "{body}");
         }
     }
 }

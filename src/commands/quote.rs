@@ -19,7 +19,9 @@ pub(super) fn run(global: &Global, args: &QuoteArgs, output: &mut Output) -> Res
         text = asking_for(&text, model)?;
     }
     let preview = Preview::of(&snapshot)?;
-    let operation = quote::read(text.as_bytes(), &preview.runtime().bounds)?;
+    let bounds = preview.runtime().bounds;
+    let asked = quote::Asked::of(text.as_bytes(), &bounds)?;
+    let operation = asked.operation(&bounds)?;
     let account = args.account.as_deref();
     let quoted = preview.quote(account, &operation);
     let account = account.unwrap_or_default();

@@ -104,7 +104,18 @@ async fn nothing(State(front): State<Front>, headers: HeaderMap, uri: Uri) -> Re
         Ok(_) => Failed::not_found(uri.path()),
         Err(denied) => denied.into(),
     };
-    failed.response(Dialect::OpenAiChat, None)
+    failed.response(spoken(uri.path()), None)
+}
+
+/// The dialect of whoever asks for such a path.
+fn spoken(path: &str) -> Dialect {
+    if path.starts_with("/v1beta/") {
+        Dialect::GeminiGenerateContent
+    } else if path.starts_with("/v1/messages") {
+        Dialect::AnthropicMessages
+    } else {
+        Dialect::OpenAiChat
+    }
 }
 
 async fn wrong_method(
@@ -117,7 +128,7 @@ async fn wrong_method(
         Ok(_) => Failed::method(method.as_str(), uri.path()),
         Err(denied) => denied.into(),
     };
-    failed.response(Dialect::OpenAiChat, None)
+    failed.response(spoken(uri.path()), None)
 }
 
 /// What every answer carries: its id, and that it is nobody else's to keep.

@@ -27,7 +27,8 @@ async fn answer(
     let services = &front.worker.services;
     let runtime = services.runtime.load_full();
     let body = caller::body(headers, body, runtime.max_body_bytes).await?;
-    let operation = quote::read(&body, &runtime.bounds)?;
+    let asked = quote::Asked::of(&body, &runtime.bounds)?;
+    let operation = asked.operation(&runtime.bounds)?;
     let quote = quote::quote(&runtime, &services.sizes, &caller, &operation, |facets, ask| {
         let now = clock::now();
         services.ledger.with_book(|book| book.trial(now, caller.charged, facets, ask))

@@ -193,6 +193,11 @@ impl Rendered {
         Value::Object(body).to_string().into_bytes()
     }
 
+    /// Asks another model than the template's own.
+    pub fn ask(&mut self, model: &str) {
+        self.body.insert("model".to_owned(), model.into());
+    }
+
     /// The request that asks for a better reply: the same one, with the reply and what is wrong.
     pub fn repair(&self, reply: &str, wrong: &Mismatch) -> Rendered {
         let mut body = self.body.clone();

@@ -162,3 +162,20 @@ async fn tokens_are_counted_without_a_call() {
     assert!(counted.json()["totalTokens"].as_u64().unwrap() > 5);
     assert!(stage.upstream.truths().is_empty());
 }
+
+#[tokio::test]
+async fn an_unknown_path_answers_in_the_shape_of_its_dialect() {
+    let stage = Stage::new(RICH).await;
+    let (stranger, client) =
+        (Client::with_key(&stage.gateway.data, "sk-tg-wrong"), stage.gateway.client("acme"));
+    for path in ["/v1beta/files", "/v1beta/cachedContents", "/v1beta/models/m:fly"] {
+        let (wrong, unknown) =
+            (stranger.post(path, &ask("hi")).await, client.post(path, &ask("hi")).await);
+        let error =
+            |answer: &crate::harness::client::Response| answer.json()["error"]["status"].clone();
+        assert_eq!((wrong.status, error(&wrong)), (401, json!("UNAUTHENTICATED")), "{path}");
+        assert_eq!((unknown.status, error(&unknown)), (404, json!("NOT_FOUND")), "{path}");
+    }
+    let wrong = stranger.post("/v1/messages/batches", &json!({})).await;
+    assert_eq!((wrong.status, &wrong.json()["type"]), (401, &json!("error")));
+}

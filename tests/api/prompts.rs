@@ -236,3 +236,48 @@ async fn the_openapi_document_has_one_typed_operation_a_prompt() {
     let output = &output["content"]["application/json"]["schema"]["properties"]["output"];
     assert_eq!(output["properties"]["n"]["type"], "integer");
 }
+
+#[tokio::test]
+async fn a_response_is_asked_of_a_template_by_model_or_by_prompt_object() {
+    let set = Set::new(&[("summarize", SUMMARIZE)], RICH).await;
+    let client = set.gateway.client("acme");
+    let part = json!({ "type": "input_text", "text": "kind" });
+    let object = |more: Value| {
+        let mut body = json!({ "prompt": { "id": "summarize", "version": "1",
+            "variables": { "tone": part } }, "input": "@@tokens=5@@", "max_output_tokens": 30 });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let by_model = json!({ "model": "prompt/summarize", "input": "@@tokens=5@@",
+        "metadata": { "tone": "kind" }, "max_output_tokens": 30 });
+    for body in [&by_model, &object(json!({})), &object(json!({ "model": "gpt-4o-mini" }))] {
+        let answer = client.post("/v1/responses", body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let reply = answer.json();
+        assert_eq!((&reply["object"], &reply["status"]), (&json!("response"), &json!("completed")));
+        assert_eq!(reply["metadata"], body.get("metadata").cloned().unwrap_or(json!({})));
+        let sent = set.upstream.last().json();
+        assert_eq!(sent["messages"][0]["content"], "Be kind.", "{sent}");
+        assert_eq!(sent["messages"][1]["content"], "@@tokens=5@@", "{sent}");
+        let id = answer.header("x-request-id").unwrap();
+        let row = row_of(&set.gateway, id).await;
+        assert_eq!((&row.json["prompt"], row.output), (&json!("summarize@1"), 5));
+        let kept = client.get(&format!("/v1/responses/{}", reply["id"].as_str().unwrap())).await;
+        assert_eq!(kept.json()["output"], reply["output"]);
+    }
+    let streamed = client.post("/v1/responses", &object(json!({ "stream": true }))).await;
+    assert_eq!(streamed.frames().last().unwrap()["type"], "response.completed");
+
+    for (more, param) in [
+        (json!({ "prompt": { "id": "nothing" } }), "prompt"),
+        (json!({ "tools": [] }), "tools"),
+        (json!({ "previous_response_id": "resp_x" }), "previous_response_id"),
+        (json!({ "prompt": 7 }), "prompt"),
+    ] {
+        let refused = client.post("/v1/responses", &object(more.clone())).await;
+        let status = if more["prompt"].is_object() { 404 } else { refused.status };
+        assert_eq!(refused.status, status, "{more}: {}", refused.text());
+        assert!(matches!(refused.status, 400 | 404), "{more}: {}", refused.text());
+        assert_eq!(refused.json()["error"]["param"], param, "{more}: {}", refused.text());
+    }
+}

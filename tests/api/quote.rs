@@ -303,3 +303,41 @@ async fn models_and_prices_say_what_can_be_asked_for_and_on_whose_word() {
     // One of the standard tier, and one of priority.
     assert!(csv.contains("genai-prices of") && csv.lines().count() == 3, "{csv}");
 }
+
+#[tokio::test]
+async fn a_request_of_any_dialect_is_quoted_as_its_own_call_is_counted() {
+    let stage = Stage::new(RICH).await;
+    let client = stage.gateway.client("acme");
+    let (model, say) = ("gpt-4o-mini", "Say it @@tokens=5@@");
+    let google = json!({ "systemInstruction": { "parts": [{ "text": "Be brief." }] },
+        "contents": [{ "role": "user", "parts": [{ "text": say }] }],
+        "generationConfig": { "maxOutputTokens": 40 } });
+    let mut google_quoted = google.clone();
+    google_quoted["model"] = json!(model);
+    let messages = json!({ "model": model, "system": "Be brief.", "max_tokens": 40,
+        "messages": [{ "role": "user", "content": say }] });
+    let responses = json!({ "model": model, "instructions": "Be brief.", "input": say,
+        "max_output_tokens": 40, "store": false });
+    let items = json!({ "model": model, "input": [{ "role": "user", "content": say }],
+        "max_output_tokens": 40, "store": false });
+    let generate = format!("/v1beta/models/{model}:generateContent");
+    for (path, body, asked) in [
+        (generate.as_str(), &google, &google_quoted),
+        ("/v1/messages", &messages, &messages),
+        ("/v1/responses", &responses, &responses),
+        ("/v1/responses", &items, &items),
+    ] {
+        let quote = quoted(&client, asked).await;
+        assert_eq!(quote["endpoint"], "chat.completions", "{path}: {quote}");
+        assert_eq!(quote["max_output_tokens"], 40, "{path}: {quote}");
+        let answer = client.post(path, body).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        let counted = stage.row(&answer).await.json["attempts"][0]["counted_input_tokens"].clone();
+        assert_eq!(quote["targets"][0]["input_tokens"], counted, "{path}");
+    }
+    let vectors =
+        quoted(&client, &json!({ "model": "text-embedding-3-small", "input": "one" })).await;
+    assert_eq!(vectors["endpoint"], "embeddings", "{vectors}");
+    let unnamed = client.post(QUOTE, &google).await;
+    assert_eq!((unnamed.status, &unnamed.json()["error"]["param"]), (400, &json!("model")));
+}

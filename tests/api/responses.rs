@@ -276,7 +276,6 @@ async fn what_is_not_done_here_is_refused_by_name() {
     let cases = [
         ("background", json!(true), 400),
         ("conversation", json!("conv_1"), 400),
-        ("prompt", json!({ "id": "pmpt_1" }), 400),
         ("previous_response_id", json!("resp_none"), 404),
         ("input", json!([{ "type": "item_reference", "id": "msg_1" }]), 400),
         ("input", json!([]), 400),

@@ -175,3 +175,26 @@ fn errors_take_googles_shape() {
                 "domain": "tollgate", "metadata": {"type": "insufficient_quota", "available": "0"}}]}})
     );
 }
+
+#[test]
+fn a_value_of_several_lines_stays_within_its_frames_line() {
+    let start = Part::ToolCallStart { index: 0, id: "c".into(), name: "f".into() };
+    let json = Part::ToolCallArguments { index: 0, json: "{\n  \"a\": \"x\\n\"\r\n}".into() };
+    let finish = Event::Finish { choice: 0, reason: FinishReason::ToolCalls };
+    let body = "{\n \"metadata\": {\n  \"a\": \"b\"\n }\n}";
+    let echo = Dialect::OpenAiResponses.echo(body.as_bytes());
+    for dialect in [GEMINI, Dialect::OpenAiResponses] {
+        let mut encoder = dialect.encoder(&EncodeOptions { echo: &echo, ..OPTIONS });
+        let mut out = Vec::new();
+        for part in [&start, &json] {
+            encoder.encode(&Event::Delta { choice: 0, part: part.clone() }, &mut out);
+        }
+        encoder.encode(&finish, &mut out);
+        encoder.encode(&Event::End, &mut out);
+        let text = String::from_utf8(out).unwrap();
+        for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with("event: ")) {
+            let data = line.strip_prefix("data: ").unwrap_or_else(|| panic!("{line}"));
+            assert!(serde_json::from_str::<Value>(data).is_ok(), "{data}");
+        }
+    }
+}

@@ -85,7 +85,8 @@ data: {"type":"message_stop"}
 
 /// A request as a client of the dialect writes it.
 fn request(dialect: Dialect, tools: bool, stream: bool) -> String {
-    let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
+    let schema =
+        json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
     let said = "Is it raining in Bern?";
     let (name, about) = ("get_weather", "d");
     let (mut body, offer) = match dialect {

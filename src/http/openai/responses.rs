@@ -6,17 +6,18 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tollgate_providers::{Dialect, responses};
 
-use crate::call::{Operation, input_tokens};
+use crate::call::{Operation, Prompted, input_tokens};
 use crate::http::calls::Read;
 use crate::http::query::pairs;
 use crate::http::sse::Watch;
-use crate::http::{Failed, Front, caller, json, reading, stamp};
+use crate::http::{Failed, Front, caller, json, prompts, reading, stamp};
 use crate::ledger::{CallId, KeptResponse, Ledger, Reader};
 use crate::tenants::Caller;
 
@@ -33,8 +34,8 @@ pub(in crate::http) async fn create(
     let id = CallId::new();
     let answer = async {
         let mut read = Read::of(&front, &headers, body, id).await?;
-        let kept = resume(&front, &mut read).await?;
-        let request = DIALECT.decode_chat(&read.body, &read.bounds)?;
+        let Asked { body, dialect, kept } = asked(&front, &mut read).await?;
+        let request = dialect.decode_chat(&body, &read.bounds)?;
         let watch = kept.map(|items| {
             let ledger = front.worker.services.ledger.clone();
             keeper(ledger, read.caller.account.clone(), items)
@@ -52,8 +53,8 @@ pub(in crate::http) async fn count(
 ) -> Response {
     let answer = async {
         let mut read = Read::of(&front, &headers, body, CallId::new()).await?;
-        resume(&front, &mut read).await?;
-        let request = DIALECT.decode_chat(&read.body, &read.bounds)?;
+        let Asked { body, dialect, .. } = asked(&front, &mut read).await?;
+        let request = dialect.decode_chat(&body, &read.bounds)?;
         let runtime = front.worker.services.runtime.load_full();
         let operation = Operation::Chat(Box::new(request));
         Ok(input_tokens(&runtime, &read.caller, &operation)?)
@@ -149,9 +150,18 @@ pub(in crate::http) async fn input_items(
     }
 }
 
-/// Puts what a request continues before its own items. Gives all items, if the response is to be kept.
-async fn resume(front: &Front, read: &mut Read) -> Result<Option<String>, Failed> {
-    let asked = responses::read(&read.body, &read.bounds)?;
+/// The request that is to be made of a body.
+struct Asked {
+    body: Bytes,
+    dialect: Dialect,
+    /// All items that go into the response, if it is to be kept.
+    kept: Option<String>,
+}
+
+/// Puts what a request continues before its own items, and a template it names in its place.
+async fn asked(front: &Front, read: &mut Read) -> Result<Asked, Failed> {
+    let whole = read.body.clone();
+    let asked = responses::read(&whole, &read.bounds)?;
     let (mut items, store) = (asked.items(), asked.store);
     if let Some(previous) = &asked.previous {
         let kept = find(front, &read.caller, previous)
@@ -164,7 +174,25 @@ async fn resume(front: &Front, read: &mut Read) -> Result<Option<String>, Failed
         }
         read.body = body.into();
     }
-    Ok(store.then_some(items))
+    let kept = store.then_some(items);
+    let template = if asked.prompted {
+        let prompt = responses::prompt(&read.body, &read.bounds)?;
+        let (rendered, prompted) = prompts::from_prompt(front, &read.caller, &prompt, DIALECT)?;
+        Some((rendered.body(prompt.stream, true, prompt.max_output_tokens), prompted))
+    } else if let Some(name) = asked.model.as_deref().and_then(prompts::named) {
+        let request = DIALECT.decode_chat(&read.body, &read.bounds)?;
+        let (rendered, prompted) =
+            prompts::from_chat(front, &read.caller, name, &request, DIALECT)?;
+        Some((rendered.body(request.stream, true, request.max_output_tokens), prompted))
+    } else {
+        None
+    };
+    let Some((body, prompted)) = template else {
+        return Ok(Asked { body: read.body.clone(), dialect: DIALECT, kept });
+    };
+    let echo = DIALECT.echo(&read.body);
+    read.inbound.prompt = Some(Prompted { echo, ..prompted });
+    Ok(Asked { body: body.into(), dialect: Dialect::OpenAiChat, kept })
 }
 
 async fn find(front: &Front, caller: &Caller, id: &str) -> Result<KeptResponse, Failed> {

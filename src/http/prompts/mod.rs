@@ -11,8 +11,8 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use http::HeaderMap;
 use serde_json::{Map, Value, json};
-use tollgate_providers::Dialect;
-use tollgate_providers::unified::{Block, ChatRequest, Role};
+use tollgate_providers::unified::{Block, ChatRequest, Message, Role};
+use tollgate_providers::{Dialect, responses};
 
 use super::{Failed, Front, caller, json};
 use crate::call::Prompted;
@@ -84,7 +84,8 @@ fn describe(library: &Library, version: &Version) -> Value {
 }
 
 fn prompted(version: &Version, dialect: Dialect) -> Prompted {
-    Prompted { name: version.name.clone(), tag: version.tag.clone(), dialect }
+    let (name, tag) = (version.name.clone(), version.tag.clone());
+    Prompted { name, tag, dialect, echo: String::new() }
 }
 
 /// The template that a model's name asks for.
@@ -116,7 +117,43 @@ pub(super) fn from_chat(
             inputs.insert(name, value);
         }
     }
-    let said = said(request)?;
+    if !request.tools.is_empty() {
+        return Err(only_text());
+    }
+    rendered(version, inputs, &request.messages, dialect)
+}
+
+/// A request that names a template as OpenAI's `prompt` objects did; the model may be another one.
+pub(super) fn from_prompt(
+    front: &Front,
+    caller: &Caller,
+    prompt: &responses::Prompt<'_>,
+    dialect: Dialect,
+) -> Result<(Rendered, Prompted), Failed> {
+    let library = front.worker.services.prompts.library();
+    let version = find(&library, caller, &prompt.name).map_err(|failed| failed.param("prompt"))?;
+    let template = &version.template;
+    let typed = |(name, value): (&String, &Value)| {
+        let value = value.as_str().map_or_else(|| value.clone(), |text| template.typed(name, text));
+        (name.clone(), value)
+    };
+    let inputs = prompt.variables.iter().map(typed).collect();
+    let (mut rendered, prompted) = rendered(version, inputs, &prompt.said, dialect)?;
+    if let Some(model) = &prompt.model {
+        rendered.ask(model);
+    }
+    Ok((rendered, prompted))
+}
+
+/// The template with its inputs, and with what is said in the place of the one that has no value yet.
+fn rendered(
+    version: &Version,
+    mut inputs: Map<String, Value>,
+    messages: &[Message<'_>],
+    dialect: Dialect,
+) -> Result<(Rendered, Prompted), Failed> {
+    let template = &version.template;
+    let said = said(messages)?;
     if !said.is_empty() {
         let Some(open) = template.open_text(&inputs) else {
             let message = format!(
@@ -131,20 +168,23 @@ pub(super) fn from_chat(
     Ok((template.render(inputs)?, prompted(version, dialect)))
 }
 
-/// What the only message says; a template brings the rest of the conversation itself.
-fn said(request: &ChatRequest<'_>) -> Result<String, Failed> {
-    let wrong = || {
-        let message = "a prompt takes one message, the user's, and of text only";
-        Failed::parameter("messages", message)
-    };
-    let [only] = request.messages.as_slice() else { return Err(wrong()) };
-    if only.role != Role::User || !request.tools.is_empty() {
-        return Err(wrong());
-    }
+/// What the only message says, if there is one; a template brings the rest of the conversation itself.
+fn said(messages: &[Message<'_>]) -> Result<String, Failed> {
     let mut said = String::new();
-    for block in &only.blocks {
-        let Block::Text { text, .. } = block else { return Err(wrong()) };
-        said.push_str(text);
+    match messages {
+        [] => return Ok(said),
+        [only] if only.role == Role::User => {
+            for block in &only.blocks {
+                let Block::Text { text, .. } = block else { return Err(only_text()) };
+                said.push_str(text);
+            }
+            Ok(said)
+        }
+        _ => Err(only_text()),
     }
-    Ok(said)
+}
+
+fn only_text() -> Failed {
+    let message = "a prompt takes one message, the user's, and of text only";
+    Failed::parameter("messages", message)
 }

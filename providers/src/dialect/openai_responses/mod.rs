@@ -3,11 +3,13 @@
 
 mod item;
 mod output;
+mod prompt;
 mod reply;
 mod request;
 mod stored;
 mod stream;
 
+pub use prompt::{Prompt, prompt};
 pub(crate) use reply::encode_reply;
 pub(crate) use request::decode;
 pub(crate) use stored::echo;

@@ -215,7 +215,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-fn input<'a>(field: &Field<'a>) -> Result<Vec<Message<'a>>, BadRequest> {
+pub(super) fn input<'a>(field: &Field<'a>) -> Result<Vec<Message<'a>>, BadRequest> {
     if field.json.starts_with('"') {
         let blocks = vec![Block::Text { text: field.read()?, cache: None }];
         return Ok(vec![Message { role: Role::User, name: None, blocks }]);

@@ -18,6 +18,10 @@ pub struct Continued<'a> {
     pub previous: Option<Text<'a>>,
     /// Whether its own response is to be kept.
     pub store: bool,
+    /// The model, where it names one.
+    pub model: Option<Text<'a>>,
+    /// Whether it names a stored prompt, to be read by [`super::prompt`].
+    pub prompted: bool,
     input: Option<&'a str>,
     insert_at: usize,
     empty: bool,
@@ -26,11 +30,14 @@ pub struct Continued<'a> {
 
 /// Reads what a request says of responses that are kept.
 pub fn read<'a>(body: &'a [u8], bounds: &Bounds) -> Result<Continued<'a>, BadRequest> {
-    let (mut previous, mut store, mut input) = (None, true, None);
+    let (mut previous, mut store, mut model, mut prompted, mut input) =
+        (None, true, None, false, None);
     let spans = members(body, bounds, |field| {
         match field.name.as_str() {
             "previous_response_id" => previous = field.optional()?,
             "store" => store = field.optional()?.unwrap_or(true),
+            "model" => model = field.optional()?,
+            "prompt" => prompted = !field.is_null(),
             "input" if !field.is_null() => {
                 field.raw()?;
                 input = Some(field.json);
@@ -39,7 +46,8 @@ pub fn read<'a>(body: &'a [u8], bounds: &Bounds) -> Result<Continued<'a>, BadReq
         }
         Ok(())
     })?;
-    Ok(Continued { previous, store, input, insert_at: spans.insert_at, empty: spans.empty, body })
+    let (insert_at, empty) = (spans.insert_at, spans.empty);
+    Ok(Continued { previous, store, model, prompted, input, insert_at, empty, body })
 }
 
 impl Continued<'_> {
