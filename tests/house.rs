@@ -100,7 +100,11 @@ const BANS: &[Ban] = &[
         ],
         why: "no float near money or tokens; use integers",
     },
-    Ban { text: "f32", allowed: &["providers/src/demo/"], why: "no float near money or tokens" },
+    Ban {
+        text: "f32",
+        allowed: &["providers/src/demo/", "providers/src/vectors.rs"],
+        why: "no float near money or tokens",
+    },
     Ban {
         text: "println!",
         allowed: &[],

@@ -154,6 +154,13 @@ impl PriceCard {
         Ok(Money::from_pico(pico, Rounding::Up)?)
     }
 
+    /// The most that so many searches can cost, rounded up; nothing where the card has no price of them.
+    pub fn bound_of_searches(&self, searches: u64) -> Result<Money, PriceError> {
+        let prices = self.tiers.iter().filter_map(|tier| tier.rates.get(Class::WebSearch));
+        let pico = prices.max().map_or(Ok(0), |price| price.times(searches))?;
+        Ok(Money::from_pico(pico, Rounding::Up)?)
+    }
+
     /// The dearest price of an input token for a call of at most so many input tokens.
     pub fn dearest_input_rate(&self, input_tokens: u64) -> Result<UnitPrice, PriceError> {
         self.dearest(&Class::ALL, Class::Input, input_tokens)

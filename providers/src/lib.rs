@@ -32,10 +32,13 @@ mod registry;
 mod splice;
 pub mod sse;
 mod stream;
+mod task;
 mod template;
 mod turns;
 pub mod unified;
+mod vectors;
 
+pub use dialect::gemini_embed::body as gemini_embed_body;
 pub use dialect::gemini_generate::body as gemini_body;
 pub use dialect::openai_responses as responses;
 pub use dialect::{Dialect, EncodeOptions, StreamEncoder};
@@ -46,5 +49,6 @@ pub use registry::{kinds, provider};
 pub use unified::{
     BadRequest, Block, Capability, ChatRequest, Choice, EmbeddingsReply, EmbeddingsRequest,
     Encoded, ErrorKind, Event, Failure, FinishReason, Frame, FrameKind, Message, Next, Odd, Part,
-    Provider, ProviderError, Reply, Role, StreamDecoder, Target, Text, UsageReport, WireError,
+    Provider, ProviderError, Reply, Role, StreamDecoder, Target, Task, TaskRequest, Text,
+    UsageReport, WireError,
 };

@@ -77,6 +77,8 @@ pub(super) fn look(
     let asked = match operation {
         Operation::Chat(request) => Asked::Chat(request),
         Operation::Embeddings(request) => Asked::Embeddings(request),
+        // Nothing is kept of what is not written: it is cheap, and its models change behind their names.
+        Operation::Task(_) => return make(None, Some(Cached::Bypass)),
     };
     let prompt = inbound.prompt.as_ref();
     let read = prompt.map_or(operation.dialect(), |prompt| prompt.dialect);
@@ -117,13 +119,22 @@ pub(super) fn look(
 /// Whether replies to that dialect's requests may be given again; a new dialect has to be placed here.
 fn is_given_again(dialect: Dialect) -> bool {
     match dialect {
-        Dialect::OpenAiChat | Dialect::OpenAiEmbeddings | Dialect::AnthropicMessages => true,
+        Dialect::OpenAiChat
+        | Dialect::OpenAiCompletions
+        | Dialect::OpenAiEmbeddings
+        | Dialect::GeminiEmbedContent
+        | Dialect::GeminiBatchEmbedContents
+        | Dialect::AnthropicMessages => true,
         // A response is kept by its provider under an id, which makes it one call's own.
         Dialect::OpenAiResponses
         // Its requests have not been read for what may act or change behind a name.
         | Dialect::GeminiGenerateContent
+        // They ask for no chat and no vectors, and are not kept at all.
+        | Dialect::OpenAiModerations
+        | Dialect::Rerank
         // No client speaks these.
         | Dialect::CohereChat
+        | Dialect::CohereEmbed
         | Dialect::BedrockConverse => false,
     }
 }

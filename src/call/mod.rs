@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tollgate_accounting::{Class, Timestamp, Usage};
+use tollgate_providers::unified::{Capability, VectorFormat};
 
 pub use answers::{CacheUse, Cached};
 pub use counting::Counting;
@@ -309,7 +310,8 @@ struct Told {
     counting: Arc<Counting>,
     account: Arc<str>,
     dialect: tollgate_providers::Dialect,
-    chat: bool,
+    needs: Capability,
+    vectors: VectorFormat,
     id: String,
     model: String,
     created: u64,
@@ -326,9 +328,10 @@ impl Told {
         counting: Arc<Counting>,
     ) -> Told {
         let admit::Ask { caller, inbound, operation, .. } = *ask;
-        let (chat, include_usage) = match operation {
-            Operation::Chat(request) => (true, request.include_usage),
-            Operation::Embeddings(_) => (false, false),
+        let (include_usage, vectors) = match operation {
+            Operation::Chat(request) => (request.include_usage, VectorFormat::Float),
+            Operation::Embeddings(request) => (false, request.format),
+            Operation::Task(_) => (false, VectorFormat::Float),
         };
         Told {
             input_tokens: to.input.tokens,
@@ -338,7 +341,8 @@ impl Told {
             counting,
             account: caller.account.clone(),
             dialect: inbound.prompt.as_ref().map_or(operation.dialect(), |p| p.dialect),
-            chat,
+            needs: operation.needs(),
+            vectors,
             id: inbound.id.to_string(),
             model: operation.model().to_owned(),
             created: u64::try_from(inbound.received_at.micros() / 1_000_000).unwrap_or(0),

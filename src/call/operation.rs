@@ -6,7 +6,8 @@ use tollgate_providers::unified::{
     Block, Capability, EmbeddingInput, Media, ResponseFormat, Role, Source, Tool,
 };
 use tollgate_providers::{
-    BadRequest, ChatRequest, Dialect, EmbeddingsRequest, Encoded, Provider, Target as Wire,
+    BadRequest, ChatRequest, Dialect, EmbeddingsRequest, Encoded, Provider, Target as Wire, Task,
+    TaskRequest,
 };
 use tollgate_tokenizer::{Chat, CountMemo, Detail, Family, Image, Message, Part, ToolCall};
 
@@ -15,12 +16,20 @@ use crate::ledger::Counted;
 /// So much of a picture's base64 is looked at for its size.
 const PICTURE_HEAD: usize = 349_528;
 
+/// Tokens of a document with its query that Cohere ranks in one piece, and documents of one search.
+const CHUNK: u64 = 500;
+const DOCUMENTS_A_SEARCH: u64 = 100;
+/// Tokens that stand around a query and its document.
+const MARKS: u64 = 4;
+
 /// One request, whichever endpoint it came to.
 pub enum Operation<'a> {
     /// A chat completion.
     Chat(Box<ChatRequest<'a>>),
     /// Embeddings.
     Embeddings(Box<EmbeddingsRequest<'a>>),
+    /// What is answered without writing.
+    Task(Box<TaskRequest<'a>>),
 }
 
 /// What a request asks of a model besides reading and writing text.
@@ -37,6 +46,10 @@ impl<'a> Operation<'a> {
         match self {
             Operation::Chat(_) => "chat.completions",
             Operation::Embeddings(_) => "embeddings",
+            Operation::Task(request) => match request.task {
+                Task::Moderate => "moderations",
+                Task::Rank => "rerank",
+            },
         }
     }
 
@@ -45,6 +58,7 @@ impl<'a> Operation<'a> {
         match self {
             Operation::Chat(request) => &request.model,
             Operation::Embeddings(request) => &request.model,
+            Operation::Task(request) => &request.model,
         }
     }
 
@@ -52,7 +66,7 @@ impl<'a> Operation<'a> {
     pub fn stream(&self) -> bool {
         match self {
             Operation::Chat(request) => request.stream,
-            Operation::Embeddings(_) => false,
+            Operation::Embeddings(_) | Operation::Task(_) => false,
         }
     }
 
@@ -60,15 +74,15 @@ impl<'a> Operation<'a> {
     pub fn choices(&self) -> u64 {
         match self {
             Operation::Chat(request) => u64::from(request.n.max(1)),
-            Operation::Embeddings(_) => 1,
+            Operation::Embeddings(_) | Operation::Task(_) => 1,
         }
     }
 
-    /// The client's own cap on the output of each choice; nothing is written for embeddings.
+    /// The client's own cap on the output of each choice; only chats are written.
     pub fn asked_output(&self) -> Option<u64> {
         match self {
             Operation::Chat(request) => request.max_output_tokens,
-            Operation::Embeddings(_) => Some(0),
+            Operation::Embeddings(_) | Operation::Task(_) => Some(0),
         }
     }
 
@@ -80,7 +94,7 @@ impl<'a> Operation<'a> {
                 Some(name) => ServiceTier::reported(name),
                 None => Some(ServiceTier::Standard),
             },
-            Operation::Embeddings(_) => Some(ServiceTier::Standard),
+            Operation::Embeddings(_) | Operation::Task(_) => Some(ServiceTier::Standard),
         }
     }
 
@@ -94,6 +108,10 @@ impl<'a> Operation<'a> {
         match self {
             Operation::Chat(_) => Capability::Chat,
             Operation::Embeddings(_) => Capability::Embeddings,
+            Operation::Task(request) => match request.task {
+                Task::Moderate => Capability::Moderations,
+                Task::Rank => Capability::Rerank,
+            },
         }
     }
 
@@ -142,7 +160,20 @@ impl<'a> Operation<'a> {
                 counted(count.tokens, count.exact)
             }
             Operation::Embeddings(request) => embeddings(request, family),
+            Operation::Task(request) => task(request, family),
         }
+    }
+
+    /// The most searches that the call can be billed, at providers that bill those, by Cohere's rule: up
+    /// to a hundred documents are one search, and a document counts once for each 500 tokens of it, those
+    /// of the query with every one.
+    pub(super) fn searches(&self, family: &Family) -> u64 {
+        let Operation::Task(request) = self else { return 0 };
+        let Some(query) = &request.query else { return 0 };
+        let room = CHUNK.saturating_sub(family.count(query)).max(1);
+        let chunks = |text: &str| family.count(text).div_ceil(room).max(1);
+        let all = request.texts.iter().fold(0_u64, |sum, text| sum.saturating_add(chunks(text)));
+        all.div_ceil(DOCUMENTS_A_SEARCH)
     }
 
     /// The request in a provider's words, under the output cap in force.
@@ -156,6 +187,7 @@ impl<'a> Operation<'a> {
         match self {
             Operation::Chat(request) => adapter.encode_chat(request, &to),
             Operation::Embeddings(request) => adapter.encode_embeddings(request, &to),
+            Operation::Task(request) => adapter.encode_task(request, &to),
         }
     }
 
@@ -168,6 +200,7 @@ impl<'a> Operation<'a> {
         match self {
             Operation::Chat(request) => &request.source,
             Operation::Embeddings(request) => &request.source,
+            Operation::Task(request) => &request.source,
         }
     }
 }
@@ -187,6 +220,15 @@ fn embeddings(request: &EmbeddingsRequest<'_>, family: &Family) -> Counted {
         });
     }
     counted(tokens, family.exact)
+}
+
+/// A query is read anew with every document, and between them are marks that count as tokens. The models
+/// that do this have tokenizers of their own, so it is an estimate.
+fn task(request: &TaskRequest<'_>, family: &Family) -> Counted {
+    let query = request.query.as_deref().map_or(0, |query| family.count(query) + MARKS);
+    let one = |text: &str| family.count(text).saturating_add(query);
+    let tokens = request.texts.iter().fold(0_u64, |sum, text| sum.saturating_add(one(text)));
+    counted(tokens, false)
 }
 
 /// The request as the tokenizer reads it.

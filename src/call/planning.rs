@@ -76,8 +76,10 @@ impl Candidate<'_> {
         operation: &Operation<'_>,
         output: u64,
     ) -> Result<Money, PriceError> {
+        let searches = operation.searches(&self.target.family);
         let bound = |card: &Arc<PriceCard>| {
-            card.bound_within(operation.classes(), self.input.tokens, output)
+            let tokens = card.bound_within(operation.classes(), self.input.tokens, output)?;
+            Ok::<_, PriceError>(tokens.checked_add(card.bound_of_searches(searches)?)?)
         };
         self.cards.all().try_fold(Money::ZERO, |most, card| Ok(most.max(bound(card)?)))
     }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use tollgate_accounting::{
     Amounts, Class, Facets, Fit, Markup, Money, PriceCard, PriceError, Rounding, Trial, Usage,
 };
-use tollgate_providers::{BadRequest, Bounds, Dialect, gemini_body};
+use tollgate_providers::{BadRequest, Bounds, Dialect, Task, gemini_body};
 
 use super::admit;
 use super::planning::{Candidate, Planner};
@@ -129,10 +129,14 @@ impl<'a> Asked<'a> {
             return Asked::of_google(&members, bounds);
         }
         let dialect = match () {
+            () if has(&["documents"]) => Dialect::Rerank,
             () if has(&["messages"]) && has(&OF_MESSAGES) => Dialect::AnthropicMessages,
             () if has(&["messages"]) => Dialect::OpenAiChat,
             () if items || has(&OF_RESPONSES) => Dialect::OpenAiResponses,
             () if has(&["input"]) => Dialect::OpenAiEmbeddings,
+            () if members.get("prompt").is_some_and(|raw| !raw.get().starts_with('{')) => {
+                Dialect::OpenAiCompletions
+            }
             () => Dialect::OpenAiChat,
         };
         Ok(Asked { dialect, body: body.into() })
@@ -154,6 +158,10 @@ impl<'a> Asked<'a> {
 
     /// The request as its endpoint reads it.
     pub fn operation(&self, bounds: &Bounds) -> Result<Operation<'_>, BadRequest> {
+        if self.dialect == Dialect::Rerank {
+            let request = Dialect::decode_task(&self.body, bounds, Task::Rank)?;
+            return Ok(Operation::Task(Box::new(request)));
+        }
         if self.dialect == Dialect::OpenAiEmbeddings {
             let request = self.dialect.decode_embeddings(&self.body, bounds)?;
             return Ok(Operation::Embeddings(Box::new(request)));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tollgate_accounting::{Class, Usage};
-use tollgate_providers::unified::Block;
+use tollgate_providers::unified::{Block, Capability};
 use tollgate_providers::{ErrorKind, ProviderError, UsageReport};
 
 use super::answers::{Filling, is_withheld};
@@ -76,7 +76,11 @@ async fn finish(
             return Err(fail(hold, ProviderError::new(kind, broken.to_string())));
         }
     };
-    let read = if told.chat { chat(site, target, &bytes, told) } else { embeddings(site, &bytes) };
+    let read = match told.needs {
+        Capability::Chat | Capability::ServiceTiers => chat(site, target, &bytes, told),
+        Capability::Embeddings => embeddings(site, &bytes, told),
+        Capability::Moderations | Capability::Rerank => task(site, &bytes),
+    };
     match read {
         Ok(Read { usage, output_tokens, tier, withheld, body }) => {
             if let Some(tier) = tier {
@@ -148,9 +152,22 @@ fn chat(site: &Site, target: &Target, bytes: &[u8], told: &Told) -> Result<Read,
     Ok(Read { usage, output_tokens, tier, withheld, body })
 }
 
-fn embeddings(site: &Site, bytes: &[u8]) -> Result<Read, ProviderError> {
-    let reply = site.adapter.decode_embeddings(bytes)?;
-    Ok(Read { usage: reply.usage, output_tokens: 0, tier: None, withheld: false, body: None })
+fn embeddings(site: &Site, bytes: &[u8], told: &Told) -> Result<Read, ProviderError> {
+    let mut reply = site.adapter.decode_embeddings(bytes)?;
+    let usage = reply.usage;
+    let body = (site.adapter.embeddings_dialect() != told.dialect).then(|| {
+        if usage.usage.is_empty() {
+            // The client is told what is charged for.
+            reply.usage.usage = Usage::new().with(Class::Input, told.input_tokens);
+        }
+        told.dialect.encode_embeddings(&reply, told.vectors, &told.options()).into()
+    });
+    Ok(Read { usage, output_tokens: 0, tier: None, withheld: false, body })
+}
+
+fn task(site: &Site, bytes: &[u8]) -> Result<Read, ProviderError> {
+    let usage = site.adapter.decode_task(bytes)?;
+    Ok(Read { usage, output_tokens: 0, tier: None, withheld: false, body: None })
 }
 
 fn text(block: &Block<'_>, target: &Target) -> u64 {

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, header};
-use tollgate_providers::Dialect;
+use tollgate_providers::{Dialect, Task};
 
 use super::sse::Watch;
 use super::{Failed, Front, caller, prompts, sse};
@@ -49,6 +49,17 @@ pub(super) async fn embeddings(
         read.serve(front, &Operation::Embeddings(Box::new(request))).await
     };
     answer.await.unwrap_or_else(|failed: Failed| failed.response(dialect, Some(id)))
+}
+
+/// What is answered without writing.
+pub(super) async fn task(front: &Front, headers: &HeaderMap, body: Body, task: Task) -> Response {
+    let id = CallId::new();
+    let answer = async {
+        let read = Read::of(front, headers, body, id).await?;
+        let request = Dialect::decode_task(&read.body, &read.bounds, task)?;
+        read.serve(front, &Operation::Task(Box::new(request))).await
+    };
+    answer.await.unwrap_or_else(|failed: Failed| failed.response(Dialect::OpenAiChat, Some(id)))
 }
 
 /// A request whose caller is known and whose body is here.

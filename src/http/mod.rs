@@ -60,7 +60,12 @@ pub struct Front {
 pub fn routes(front: Front) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(openai::chat::create))
+        .route("/v1/completions", post(openai::completions::create))
         .route("/v1/embeddings", post(openai::embeddings::create))
+        .route("/v1/moderations", post(openai::tasks::moderate))
+        .route("/v1/rerank", post(openai::tasks::rank))
+        // Where Cohere's clients ask.
+        .route("/v2/rerank", post(openai::tasks::rank))
         .route("/v1/responses", post(openai::responses::create))
         .route("/v1/responses/input_tokens", post(openai::responses::count))
         .route("/v1/responses/{id}", get(openai::responses::one).delete(openai::responses::delete))

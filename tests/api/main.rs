@@ -17,6 +17,7 @@ mod callers;
 mod cli;
 mod connections;
 mod corrections;
+mod dialects;
 mod forwarding;
 mod gemini;
 mod holds;

@@ -1,5 +1,6 @@
-//! Cohere's chat, version 2.
+//! Cohere's chat, embeddings and reranking, version 2.
 
+mod embeddings;
 mod encode;
 mod reply;
 mod stream;
@@ -14,8 +15,8 @@ use crate::openai::classify;
 use crate::stream::Decoder;
 use crate::unified::{
     Auth, BadRequest, Capability, ChatRequest, EmbeddingsReply, EmbeddingsRequest, Encoded,
-    ErrorKind, Failure, FinishReason, HeaderLookup, Provider, ProviderError, Reply, StreamDecoder,
-    Target, Text, UsageReport,
+    Failure, FinishReason, HeaderLookup, Provider, ProviderError, Reply, StreamDecoder, Target,
+    Text, UsageReport,
 };
 
 /// Cohere itself.
@@ -43,7 +44,7 @@ impl Provider for Cohere {
     }
 
     fn can(&self, what: Capability) -> bool {
-        matches!(what, Capability::Chat)
+        matches!(what, Capability::Chat | Capability::Embeddings | Capability::Rerank)
     }
 
     fn encode_chat(&self, req: &ChatRequest<'_>, to: &Target<'_>) -> Result<Encoded, BadRequest> {
@@ -52,19 +53,22 @@ impl Provider for Cohere {
 
     fn encode_embeddings(
         &self,
-        _: &EmbeddingsRequest<'_>,
-        _: &Target<'_>,
+        req: &EmbeddingsRequest<'_>,
+        to: &Target<'_>,
     ) -> Result<Encoded, BadRequest> {
-        Err(BadRequest::field("model", "embeddings of this provider are not carried"))
+        embeddings::encode(req, to)
+    }
+
+    fn embeddings_dialect(&self) -> Dialect {
+        Dialect::CohereEmbed
     }
 
     fn decode_reply<'b>(&self, body: &'b [u8]) -> Result<Reply<'b>, ProviderError> {
         reply::decode(body)
     }
 
-    fn decode_embeddings<'b>(&self, _: &'b [u8]) -> Result<EmbeddingsReply<'b>, ProviderError> {
-        let message = "embeddings of this provider are not carried";
-        Err(ProviderError::new(ErrorKind::Malformed, message))
+    fn decode_embeddings<'b>(&self, body: &'b [u8]) -> Result<EmbeddingsReply<'b>, ProviderError> {
+        embeddings::decode(body)
     }
 
     fn decoder(&self, frame_cap: usize) -> Box<dyn StreamDecoder> {
@@ -108,6 +112,16 @@ fn usage(json: &str) -> UsageReport {
         counts.set(Class::Input, input);
         counts.set(Class::Output, output);
     }
+    counts.finish()
+}
+
+/// Reads what an embeddings reply says of itself, which is all input.
+fn input_usage(json: &str) -> UsageReport {
+    let Ok(wire) = serde_json::from_str::<WireUsage<'_>>(json) else { return Counts::unreadable() };
+    let mut counts = Counts::default();
+    let units = wire.billed_units.or(wire.tokens);
+    let input = counts.read(units.and_then(|units| units.input_tokens));
+    counts.set(Class::Input, input);
     counts.finish()
 }
 

@@ -1,6 +1,6 @@
 //! Providers that speak OpenAI's wire and differ in data only: one row each.
 
-use crate::openai::{OpenAi, Paths, Profile, STANDARD};
+use crate::openai::{Completions, OpenAi, Paths, Profile, STANDARD};
 use crate::unified::Auth;
 
 /// Every provider that is a row.
@@ -23,14 +23,27 @@ pub static ALL: [OpenAi; 15] = [
 ];
 
 /// Any host that speaks OpenAI's chat wire. Its address is the operator's to give, and it is taken
-/// to know the older name of the output cap, as nearly all such servers do.
-static COMPATIBLE: Profile =
-    Profile { name: "compatible", base_url: None, cap_field: "max_tokens", ..STANDARD };
+/// to know the older name of the output cap, as nearly all such servers do. What else it has, its own
+/// errors tell.
+static COMPATIBLE: Profile = Profile {
+    name: "compatible",
+    cap_field: "max_tokens",
+    moderations: true,
+    rerank: true,
+    ..STANDARD
+};
 
-static VLLM: Profile = Profile { name: "vllm", ..COMPATIBLE };
+/// Serves base models too, which know no chat.
+static VLLM: Profile =
+    Profile { name: "vllm", completions: Completions::All, moderations: false, ..COMPATIBLE };
 
-static OLLAMA: Profile =
-    Profile { name: "ollama", base_url: Some("http://127.0.0.1:11434/v1"), ..COMPATIBLE };
+static OLLAMA: Profile = Profile {
+    name: "ollama",
+    base_url: Some("http://127.0.0.1:11434/v1"),
+    moderations: false,
+    rerank: false,
+    ..COMPATIBLE
+};
 
 /// Azure's v1 API: the address is the resource's, the model is the deployment's name.
 static AZURE: Profile = Profile { name: "azure", auth: Auth::Header("api-key"), ..STANDARD };
@@ -50,6 +63,7 @@ static GROQ: Profile = Profile {
 static MISTRAL: Profile = Profile {
     name: "mistral",
     base_url: Some("https://api.mistral.ai/v1"),
+    moderations: true,
     cap_field: "max_tokens",
     stream_options: false,
     fields: Some(&[
@@ -110,12 +124,19 @@ static XAI: Profile = Profile {
     ..STANDARD
 };
 
-static TOGETHER: Profile =
-    Profile { name: "together", base_url: Some("https://api.together.xyz/v1"), ..COMPATIBLE };
+static TOGETHER: Profile = Profile {
+    name: "together",
+    base_url: Some("https://api.together.xyz/v1"),
+    moderations: false,
+    completions: Completions::All,
+    ..COMPATIBLE
+};
 
 static FIREWORKS: Profile = Profile {
     name: "fireworks",
     base_url: Some("https://api.fireworks.ai/inference/v1"),
+    moderations: false,
+    completions: Completions::All,
     ..COMPATIBLE
 };
 
@@ -139,5 +160,7 @@ static MOONSHOT: Profile = Profile {
     name: "moonshotai",
     base_url: Some("https://api.moonshot.ai/v1"),
     embeddings: false,
+    moderations: false,
+    rerank: false,
     ..COMPATIBLE
 };

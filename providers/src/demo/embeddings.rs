@@ -2,8 +2,9 @@
 
 use super::seed::Seed;
 use super::{Body, Call, Response};
-use crate::dialect::json::{Object, array, put_str};
+use crate::dialect::json::{Object, array};
 use crate::unified::{EmbeddingInput, EmbeddingsRequest, VectorFormat};
+use crate::vectors::pack;
 
 const DIMENSIONS: u32 = 256;
 
@@ -27,11 +28,7 @@ pub(super) fn respond(call: &Call<'_>, req: &EmbeddingsRequest<'_>) -> Response 
         object.str("object", "embedding").num("index", i as u64);
         match req.format {
             VectorFormat::Float => object.value("embedding", &vector),
-            VectorFormat::Base64 => {
-                let bytes: Vec<u8> = vector.iter().flat_map(|f| f.to_le_bytes()).collect();
-                put_str(object.key("embedding"), &base64(&bytes));
-                &mut object
-            }
+            VectorFormat::Base64 => object.str("embedding", &pack(&vector)),
         };
         object.close();
     });
@@ -55,32 +52,9 @@ fn vector(input: &EmbeddingInput<'_>, dimensions: u32) -> Vec<f32> {
     raw.into_iter().map(|x| x / length).collect()
 }
 
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for i in 0..4 {
-            let digit = DIGITS[(bits >> (18 - 6 * i) & 63) as usize];
-            text.push(if i <= chunk.len() { char::from(digit) } else { '=' });
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_as_everyone_writes_it() {
-        let cases =
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")];
-        for (text, expected) in cases {
-            assert_eq!(base64(text.as_bytes()), expected);
-        }
-    }
 
     #[test]
     fn vectors_have_unit_length_and_depend_on_the_input_only() {

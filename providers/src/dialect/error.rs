@@ -12,6 +12,13 @@ pub(crate) fn openai(error: &WireError, out: &mut Vec<u8>) {
     top.close();
 }
 
+/// The same as an event of a stream.
+pub(crate) fn openai_event(error: &WireError, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"data: ");
+    openai(error, out);
+    out.extend_from_slice(b"\n\n");
+}
+
 /// `"message","type","param","code",…`.
 pub(crate) fn openai_members(error: &WireError, inner: &mut Object<'_>) {
     let WireError { status: _, kind, code, param, message, extra } = error;

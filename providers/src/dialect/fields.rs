@@ -183,6 +183,11 @@ pub(crate) fn members<'a>(
     Ok(Spans { insert_at, empty, ..Spans::default() })
 }
 
+/// A field that must be there is not.
+pub(crate) fn missing(name: &str) -> BadRequest {
+    BadRequest::field(name, format!("`{name}` is missing"))
+}
+
 /// An element of a field is at fault.
 pub(crate) fn indexed(field: &str, index: usize, why: &str) -> BadRequest {
     let param = format!("{field}[{index}]");

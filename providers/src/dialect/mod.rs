@@ -3,15 +3,19 @@
 pub(crate) mod anthropic_messages;
 mod error;
 pub(crate) mod fields;
+pub(crate) mod gemini_embed;
 pub(crate) mod gemini_generate;
 pub(crate) mod json;
 pub(crate) mod openai_chat;
+pub(crate) mod openai_completions;
 mod openai_embeddings;
 pub mod openai_responses;
+mod tasks;
 
 use crate::Bounds;
 use crate::unified::{
-    BadRequest, ChatRequest, EmbeddingsRequest, Event, Reply, UsageReport, WireError,
+    BadRequest, ChatRequest, EmbeddingsReply, EmbeddingsRequest, Event, Reply, Task, TaskRequest,
+    UsageReport, VectorFormat, WireError,
 };
 
 /// A wire format.
@@ -21,12 +25,24 @@ pub enum Dialect {
     OpenAiChat,
     /// OpenAI's responses.
     OpenAiResponses,
+    /// OpenAI's older text completions.
+    OpenAiCompletions,
     /// OpenAI's embeddings.
     OpenAiEmbeddings,
+    /// OpenAI's moderations.
+    OpenAiModerations,
+    /// Rerankings, as Cohere, Jina and vLLM write them.
+    Rerank,
     /// Anthropic's messages.
     AnthropicMessages,
     /// Google's `generateContent`.
     GeminiGenerateContent,
+    /// Google's `embedContent`: one text.
+    GeminiEmbedContent,
+    /// Google's `batchEmbedContents`: several texts.
+    GeminiBatchEmbedContents,
+    /// Cohere's embeddings, version 2.
+    CohereEmbed,
     /// Cohere's chat, version 2.
     CohereChat,
     /// Amazon Bedrock's Converse.
@@ -75,9 +91,15 @@ impl Dialect {
         match self {
             Dialect::OpenAiChat => "openai_chat",
             Dialect::OpenAiResponses => "openai_responses",
+            Dialect::OpenAiCompletions => "openai_completions",
             Dialect::OpenAiEmbeddings => "openai_embeddings",
+            Dialect::OpenAiModerations => "openai_moderations",
+            Dialect::Rerank => "rerank",
             Dialect::AnthropicMessages => "anthropic_messages",
             Dialect::GeminiGenerateContent => "gemini_generate_content",
+            Dialect::GeminiEmbedContent => "gemini_embed_content",
+            Dialect::GeminiBatchEmbedContents => "gemini_batch_embed_contents",
+            Dialect::CohereEmbed => "cohere_embed",
             Dialect::CohereChat => "cohere_chat",
             Dialect::BedrockConverse => "bedrock_converse",
         }
@@ -92,6 +114,7 @@ impl Dialect {
         match self {
             Dialect::OpenAiChat => openai_chat::decode(body, bounds),
             Dialect::OpenAiResponses => openai_responses::decode(body, bounds),
+            Dialect::OpenAiCompletions => openai_completions::decode(body, bounds),
             Dialect::GeminiGenerateContent => gemini_generate::decode(body, bounds),
             Dialect::AnthropicMessages => anthropic_messages::decode(body, bounds),
             _ => Err(self.no_chat()),
@@ -104,7 +127,36 @@ impl Dialect {
         body: &'a [u8],
         bounds: &Bounds,
     ) -> Result<EmbeddingsRequest<'a>, BadRequest> {
-        openai_embeddings::decode(body, bounds)
+        match self {
+            Dialect::GeminiEmbedContent | Dialect::GeminiBatchEmbedContents => {
+                gemini_embed::decode(body, bounds, self)
+            }
+            _ => openai_embeddings::decode(body, bounds),
+        }
+    }
+
+    /// Writes a reply to a request for embeddings.
+    pub fn encode_embeddings(
+        self,
+        reply: &EmbeddingsReply<'_>,
+        format: VectorFormat,
+        options: &EncodeOptions<'_>,
+    ) -> Vec<u8> {
+        match self {
+            Dialect::GeminiEmbedContent | Dialect::GeminiBatchEmbedContents => {
+                gemini_embed::encode_reply(reply, self)
+            }
+            _ => openai_embeddings::encode_reply(reply, format, options),
+        }
+    }
+
+    /// Reads a request that is answered without writing.
+    pub fn decode_task<'a>(
+        body: &'a [u8],
+        bounds: &Bounds,
+        task: Task,
+    ) -> Result<TaskRequest<'a>, BadRequest> {
+        tasks::decode(body, bounds, task)
     }
 
     /// What of a request its reply repeats, in dialects whose replies do.
@@ -119,6 +171,7 @@ impl Dialect {
     pub fn encode_reply(self, reply: &Reply<'_>, options: &EncodeOptions<'_>) -> Vec<u8> {
         match self {
             Dialect::OpenAiResponses => openai_responses::encode_reply(reply, options),
+            Dialect::OpenAiCompletions => openai_completions::encode_reply(reply, options),
             Dialect::GeminiGenerateContent => gemini_generate::encode_reply(reply, options),
             Dialect::AnthropicMessages => anthropic_messages::encode_reply(reply, options),
             _ => openai_chat::encode_reply(reply, options),
@@ -129,6 +182,7 @@ impl Dialect {
     pub fn encoder(self, options: &EncodeOptions<'_>) -> Box<dyn StreamEncoder> {
         match self {
             Dialect::OpenAiResponses => Box::new(openai_responses::Encoder::new(options)),
+            Dialect::OpenAiCompletions => Box::new(openai_completions::Encoder::new(options)),
             Dialect::GeminiGenerateContent => Box::new(gemini_generate::Encoder::new(options)),
             Dialect::AnthropicMessages => Box::new(anthropic_messages::Encoder::new(options)),
             _ => Box::new(openai_chat::Encoder::new(options)),
@@ -140,7 +194,9 @@ impl Dialect {
         let mut out = Vec::with_capacity(256);
         match self {
             Dialect::AnthropicMessages => error::anthropic(error, &mut out),
-            Dialect::GeminiGenerateContent => error::google(error, &mut out),
+            Dialect::GeminiGenerateContent
+            | Dialect::GeminiEmbedContent
+            | Dialect::GeminiBatchEmbedContents => error::google(error, &mut out),
             _ => error::openai(error, &mut out),
         }
         out

@@ -5,38 +5,29 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
-use super::Dialect;
-use super::fields::Field;
-use crate::guard::{Bounds, outline};
+use super::fields::{Field, members, missing};
+use super::json::{Object, array};
+use super::{Dialect, EncodeOptions};
+use crate::guard::Bounds;
 use crate::unified::{
-    BadRequest, EmbeddingInput, EmbeddingsRequest, Source, Spans, Text, VectorFormat,
+    BadRequest, EmbeddingInput, EmbeddingsReply, EmbeddingsRequest, Source, Text, VectorFormat,
 };
+use crate::vectors::packed;
 
 /// Reads a body.
 pub(crate) fn decode<'a>(
     body: &'a [u8],
     bounds: &Bounds,
 ) -> Result<EmbeddingsRequest<'a>, BadRequest> {
-    let outline = outline(body, bounds.max_depth, bounds.max_fields)?;
-    let mut spans = Spans {
-        insert_at: outline.insert_at,
-        empty: outline.members.is_empty(),
-        ..Spans::default()
-    };
     let (mut model, mut input, mut format, mut dimensions, mut user) =
         (None, None, VectorFormat::Float, None, None);
     let mut rest = Vec::new();
-    let mut seen: Vec<Text<'a>> = Vec::with_capacity(outline.members.len());
-    for member in &outline.members {
-        let field = Field::of(&outline, member)?;
-        if seen.contains(&field.name) {
-            return Err(field.bad("is given twice"));
-        }
-        seen.push(field.name.clone());
+    let mut at = None;
+    let mut spans = members(body, bounds, |field| {
         match field.name.as_str() {
             "model" => {
                 model = Some(field.read::<Text<'a>>()?);
-                spans.model = Some(field.span);
+                at = Some(field.span);
             }
             "input" => input = Some(read_input(&field, bounds)?),
             "encoding_format" => format = read_format(&field)?,
@@ -46,12 +37,41 @@ pub(crate) fn decode<'a>(
             "user" => user = field.optional()?,
             _ => rest.push((field.name.clone(), field.raw()?)),
         }
-    }
-    let missing = |name: &str| BadRequest::field(name, format!("`{name}` is missing"));
+        Ok(())
+    })?;
+    spans.model = at;
     let model = model.filter(|m: &Text<'_>| !m.is_empty()).ok_or_else(|| missing("model"))?;
     let input = input.ok_or_else(|| missing("input"))?;
     let source = Source { dialect: Dialect::OpenAiEmbeddings, body, spans };
     Ok(EmbeddingsRequest { model, input, format, dimensions, user, rest, source })
+}
+
+/// Writes a reply of another wire, whose vectors are arrays of numbers.
+pub(crate) fn encode_reply(
+    reply: &EmbeddingsReply<'_>,
+    format: VectorFormat,
+    options: &EncodeOptions<'_>,
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut top = Object::open(&mut out);
+    top.str("object", "list");
+    array(top.key("data"), reply.vectors.iter().enumerate(), |out, (i, vector)| {
+        let mut object = Object::open(out);
+        object.str("object", "embedding").num("index", i as u64);
+        match format {
+            VectorFormat::Float => object.raw("embedding", vector.get()),
+            VectorFormat::Base64 => object.str("embedding", &packed(vector.get())),
+        };
+        object.close();
+    });
+    top.str("model", reply.model.as_deref().unwrap_or(options.model));
+    if let Some(tokens) = reply.usage.usage.input_total() {
+        let mut usage = top.object("usage");
+        usage.num("prompt_tokens", tokens).num("total_tokens", tokens);
+        usage.close();
+    }
+    top.close();
+    out
 }
 
 fn read_format(field: &Field<'_>) -> Result<VectorFormat, BadRequest> {

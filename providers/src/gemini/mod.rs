@@ -1,5 +1,6 @@
 //! Google's `generateContent`: Gemini's own API, and the same bodies on Vertex.
 
+mod embeddings;
 mod encode;
 mod parts;
 mod reply;
@@ -13,7 +14,7 @@ use crate::openai::classify;
 use crate::stream::Decoder;
 use crate::unified::{
     Auth, BadRequest, Capability, ChatRequest, EmbeddingsReply, EmbeddingsRequest, Encoded,
-    ErrorKind, Failure, HeaderLookup, Provider, ProviderError, Reply, StreamDecoder, Target,
+    Failure, HeaderLookup, Provider, ProviderError, Reply, StreamDecoder, Target,
 };
 
 /// Gemini's own API.
@@ -60,7 +61,12 @@ impl Provider for Google {
     }
 
     fn can(&self, what: Capability) -> bool {
-        matches!(what, Capability::Chat)
+        match what {
+            Capability::Chat => true,
+            // Vertex has another wire for it.
+            Capability::Embeddings => self.name == GEMINI.name,
+            Capability::Moderations | Capability::Rerank | Capability::ServiceTiers => false,
+        }
     }
 
     fn encode_chat(&self, req: &ChatRequest<'_>, to: &Target<'_>) -> Result<Encoded, BadRequest> {
@@ -69,19 +75,22 @@ impl Provider for Google {
 
     fn encode_embeddings(
         &self,
-        _: &EmbeddingsRequest<'_>,
-        _: &Target<'_>,
+        req: &EmbeddingsRequest<'_>,
+        to: &Target<'_>,
     ) -> Result<Encoded, BadRequest> {
-        Err(BadRequest::field("model", "embeddings of this provider are not carried"))
+        embeddings::encode(self.models, req, to)
+    }
+
+    fn embeddings_dialect(&self) -> Dialect {
+        Dialect::GeminiBatchEmbedContents
     }
 
     fn decode_reply<'b>(&self, body: &'b [u8]) -> Result<Reply<'b>, ProviderError> {
         reply::decode(body)
     }
 
-    fn decode_embeddings<'b>(&self, _: &'b [u8]) -> Result<EmbeddingsReply<'b>, ProviderError> {
-        let message = "embeddings of this provider are not carried";
-        Err(ProviderError::new(ErrorKind::Malformed, message))
+    fn decode_embeddings<'b>(&self, body: &'b [u8]) -> Result<EmbeddingsReply<'b>, ProviderError> {
+        embeddings::decode(body)
     }
 
     fn decoder(&self, frame_cap: usize) -> Box<dyn StreamDecoder> {

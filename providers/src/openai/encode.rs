@@ -2,10 +2,10 @@
 
 use super::{Paths, Profile};
 use crate::dialect::Dialect;
-use crate::dialect::json::{Object, put_str};
+use crate::dialect::json::{Object, array, put_str};
 use crate::guard::outline;
 use crate::splice::Splice;
-use crate::unified::{BadRequest, ChatRequest, EmbeddingsRequest, Encoded, Target};
+use crate::unified::{BadRequest, ChatRequest, EmbeddingInput, EmbeddingsRequest, Encoded, Target};
 
 /// A chat request.
 pub(crate) fn chat(
@@ -13,13 +13,17 @@ pub(crate) fn chat(
     req: &ChatRequest<'_>,
     to: &Target<'_>,
 ) -> Result<Encoded, BadRequest> {
-    let (body, mut dropped) = match req.source.dialect {
-        Dialect::OpenAiChat => (splice(profile, req, to), Vec::new()),
-        _ => super::write::chat(profile, req, to)?,
+    let text = req.source.dialect == Dialect::OpenAiCompletions;
+    let (at, (body, mut dropped)) = match req.source.dialect {
+        Dialect::OpenAiChat => ("/chat/completions", (splice(profile, req, to), Vec::new())),
+        _ if text && profile.completions.has(to.model) => {
+            ("/completions", super::write::completion(profile, req, to))
+        }
+        _ => ("/chat/completions", super::write::chat(profile, req, to)?),
     };
     let (body, refused) = restrict(profile, body)?;
     dropped.extend(refused);
-    Ok(encoded(path(profile, "/chat/completions", to.model), body, dropped))
+    Ok(encoded(path(profile, at, to.model), body, dropped))
 }
 
 /// A request for embeddings.
@@ -28,10 +32,50 @@ pub(crate) fn embeddings(
     req: &EmbeddingsRequest<'_>,
     to: &Target<'_>,
 ) -> Result<Encoded, BadRequest> {
-    let mut splice = Splice::new(&req.source);
-    splice.set("model", req.source.spans.model.as_ref(), quoted(to.model));
-    let (body, dropped) = restrict(profile, splice.finish())?;
+    let (body, mut dropped) = if req.source.dialect == Dialect::OpenAiEmbeddings {
+        let mut splice = Splice::new(&req.source);
+        splice.set("model", req.source.spans.model.as_ref(), quoted(to.model));
+        (splice.finish(), Vec::new())
+    } else {
+        written(req, to)?
+    };
+    let (body, refused) = restrict(profile, body)?;
+    dropped.extend(refused);
     Ok(encoded(path(profile, "/embeddings", to.model), body, dropped))
+}
+
+/// A request of another dialect, from the hub's words; and what has no place here.
+fn written(
+    req: &EmbeddingsRequest<'_>,
+    to: &Target<'_>,
+) -> Result<(Vec<u8>, Vec<String>), BadRequest> {
+    let mut out = Vec::with_capacity(req.source.body.len() + 64);
+    let mut top = Object::open(&mut out);
+    top.str("model", to.model);
+    write_texts(top.key("input"), req)?;
+    if let Some(dimensions) = req.dimensions {
+        top.num("dimensions", u64::from(dimensions));
+    }
+    top.close();
+    Ok((out, req.rest.iter().map(|(name, _)| name.to_string()).collect()))
+}
+
+/// The inputs as an array of texts.
+pub(crate) fn write_texts(
+    out: &mut Vec<u8>,
+    req: &EmbeddingsRequest<'_>,
+) -> Result<(), BadRequest> {
+    let tokens = |input: &EmbeddingInput<'_>| matches!(input, EmbeddingInput::Tokens(_));
+    if req.input.iter().any(tokens) {
+        let message = "`input` holds tokens, which only their own provider can read";
+        return Err(BadRequest::field("input", message));
+    }
+    array(out, &req.input, |out, input| {
+        if let EmbeddingInput::Text(text) = input {
+            put_str(out, text);
+        }
+    });
+    Ok(())
 }
 
 fn path(profile: &Profile, path: &str, model: &str) -> String {

@@ -19,7 +19,7 @@ use crate::unified::{
 pub(crate) use classify::classify;
 pub use classify::retry_after;
 pub(crate) use classify::told;
-pub(crate) use encode::escaped;
+pub(crate) use encode::{escaped, write_texts};
 use stream::Reader;
 pub(crate) use write::{messages as write_messages, tools as write_tools};
 
@@ -27,6 +27,7 @@ pub(crate) use write::{messages as write_messages, tools as write_tools};
 pub static OPENAI: OpenAi = OpenAi::new(&Profile {
     name: "openai",
     base_url: Some("https://api.openai.com/v1"),
+    moderations: true,
     ..STANDARD
 });
 
@@ -40,9 +41,29 @@ pub(crate) const STANDARD: Profile = Profile {
     fields: None,
     renames: &[],
     embeddings: true,
+    moderations: false,
+    rerank: false,
+    completions: Completions::Older,
     reasoning_outside: false,
     paths: Paths::Plain,
 };
+
+/// Which models take a text to complete, as OpenAI's older wire has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completions {
+    /// All of them.
+    All,
+    /// Those that OpenAI made before chats, by their names.
+    Older,
+}
+
+impl Completions {
+    /// Whether that model does.
+    fn has(self, model: &str) -> bool {
+        let older = ["-instruct", "babbage-002", "davinci-002"];
+        self == Completions::All || older.iter().any(|name| model.contains(name))
+    }
+}
 
 /// Where the model stands in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +94,12 @@ pub struct Profile {
     pub renames: &'static [(&'static str, &'static str)],
     /// Whether it embeds.
     pub embeddings: bool,
+    /// Whether it judges texts at `/moderations`.
+    pub moderations: bool,
+    /// Whether it puts documents in order at `/rerank`.
+    pub rerank: bool,
+    /// Which models it completes texts with; others are asked the text in a chat.
+    pub completions: Completions,
     /// Whether it reports reasoning tokens beside `completion_tokens` instead of within.
     pub reasoning_outside: bool,
     /// Where the model stands.
@@ -113,6 +140,8 @@ impl Provider for OpenAi {
         match what {
             Capability::Chat | Capability::ServiceTiers => true,
             Capability::Embeddings => self.profile.embeddings,
+            Capability::Moderations => self.profile.moderations,
+            Capability::Rerank => self.profile.rerank,
         }
     }
 

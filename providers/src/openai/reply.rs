@@ -5,7 +5,9 @@ use serde_json::value::RawValue;
 
 use super::{Profile, usage};
 use crate::dialect::openai_chat::{WireMessage, finish_reason};
-use crate::unified::{Choice, EmbeddingsReply, ErrorKind, ProviderError, Reply, Text, UsageReport};
+use crate::unified::{
+    Block, Choice, EmbeddingsReply, ErrorKind, ProviderError, Reply, Text, UsageReport,
+};
 
 #[derive(Deserialize)]
 struct WireReply<'a> {
@@ -31,6 +33,9 @@ struct WireChoice<'a> {
     index: Option<u32>,
     #[serde(borrow, default)]
     message: Option<WireMessage<'a>>,
+    /// What a text was completed with.
+    #[serde(borrow, default)]
+    text: Option<Text<'a>>,
     #[serde(borrow, default)]
     finish_reason: Option<Text<'a>>,
     #[serde(borrow, default)]
@@ -42,11 +47,17 @@ struct WireVectors<'a> {
     #[serde(borrow, default)]
     model: Option<Text<'a>>,
     #[serde(borrow, default)]
-    data: Option<Vec<&'a RawValue>>,
+    data: Option<Vec<WireVector<'a>>>,
     #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct WireVector<'a> {
+    #[serde(borrow, default)]
+    embedding: Option<&'a RawValue>,
 }
 
 /// Reads a chat reply.
@@ -62,7 +73,10 @@ pub(crate) fn decode<'b>(profile: &Profile, body: &'b [u8]) -> Result<Reply<'b>,
                 let message = format!("`choices[{i}].message.content[{part}]` {why}");
                 ProviderError::new(ErrorKind::Malformed, message)
             })?,
-            None => Vec::new(),
+            None => {
+                let said = |text| Block::Text { text, cache: None };
+                choice.text.map(said).into_iter().collect()
+            }
         };
         Ok(Choice {
             index: choice.index.unwrap_or(u32::try_from(i).unwrap_or(u32::MAX)),
@@ -87,7 +101,8 @@ pub(crate) fn decode_embeddings(body: &[u8]) -> Result<EmbeddingsReply<'_>, Prov
     if let Some(error) = wire.error.and_then(told) {
         return Err(error);
     }
-    let vectors = wire.data.ok_or_else(|| no("data"))?.len();
+    let data = wire.data.ok_or_else(|| no("data"))?;
+    let vectors = data.into_iter().filter_map(|one| one.embedding).collect();
     let usage =
         wire.usage.map_or_else(UsageReport::default, |raw| usage::read_embeddings(raw.get()));
     Ok(EmbeddingsReply { model: wire.model, vectors, usage })

@@ -57,6 +57,9 @@ struct ChunkChoice<'a> {
     index: Option<u32>,
     #[serde(borrow, default)]
     delta: Option<Delta<'a>>,
+    /// What a completed text grew by.
+    #[serde(borrow, default)]
+    text: Option<Text<'a>>,
     #[serde(borrow, default)]
     finish_reason: Option<Text<'a>>,
     #[serde(borrow, default)]
@@ -180,6 +183,9 @@ impl Reader {
         let bit = 1u128.checked_shl(choice).unwrap_or(0);
         self.begun |= bit;
         let mut push = |part| events.push(Event::Delta { choice, part });
+        if let Some(text) = wire.text.filter(|text| !text.is_empty()) {
+            push(Part::Text(text));
+        }
         if let Some(delta) = wire.delta {
             let some = |text: Option<Text<'f>>| text.filter(|text| !text.is_empty());
             if let Some(text) = some(delta.reasoning_content).or(some(delta.reasoning)) {

@@ -28,8 +28,46 @@ pub(super) fn chat(
     tools(&mut top, &req.tools)?;
     choice(&mut top, req)?;
     format(&mut top, &req.response_format);
+    manner(profile, profile.cap_field, req, to, &mut top, &mut dropped);
+    rest(&mut top, req);
+    top.close();
+    Ok((out, dropped))
+}
+
+/// The body of a request to complete a text, and the names of what was left out.
+pub(super) fn completion(
+    profile: &Profile,
+    req: &ChatRequest<'_>,
+    to: &Target<'_>,
+) -> (Vec<u8>, Vec<String>) {
+    let mut dropped: Vec<String> = req.rest.iter().map(|(name, _)| name.to_string()).collect();
+    let mut out = Vec::with_capacity(req.source.body.len() + 256);
+    let mut top = Object::open(&mut out);
+    top.str("model", to.model);
+    let texts = req.messages.iter().flat_map(|m| &m.blocks).filter_map(|block| match block {
+        Block::Text { text, .. } => Some(text.as_str()),
+        _ => None,
+    });
+    top.str("prompt", &texts.collect::<String>());
+    manner(profile, "max_tokens", req, to, &mut top, &mut dropped);
+    if let Some(user) = &req.user {
+        top.str("user", user);
+    }
+    top.close();
+    (out, dropped)
+}
+
+/// How it is to be answered: the cap, how many choices, what ends them, in a stream or not, sampling.
+fn manner(
+    profile: &Profile,
+    cap_field: &str,
+    req: &ChatRequest<'_>,
+    to: &Target<'_>,
+    top: &mut Object<'_>,
+    dropped: &mut Vec<String>,
+) {
     if let Some(cap) = to.max_output_tokens.or(req.max_output_tokens) {
-        top.num(profile.cap_field, cap);
+        top.num(cap_field, cap);
     }
     if req.n > 1 {
         top.num("n", u64::from(req.n));
@@ -50,9 +88,6 @@ pub(super) fn chat(
             top.raw(name, number.as_str());
         }
     }
-    rest(&mut top, req);
-    top.close();
-    Ok((out, dropped))
 }
 
 /// This wire caches by itself; marks of what to cache have no place.

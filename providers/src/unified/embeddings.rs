@@ -44,13 +44,13 @@ pub enum VectorFormat {
     Base64,
 }
 
-/// A reply to [`EmbeddingsRequest`]. The vectors stay in the body; what is needed here is what it cost.
+/// A reply to [`EmbeddingsRequest`].
 #[derive(Debug)]
 pub struct EmbeddingsReply<'a> {
     /// The model as the provider names it.
     pub model: Option<Text<'a>>,
-    /// How many vectors came.
-    pub vectors: usize,
+    /// The vectors as they are written: arrays of numbers, or base64 where that was asked for.
+    pub vectors: Vec<&'a RawValue>,
     /// What was used.
     pub usage: UsageReport,
 }

@@ -6,6 +6,7 @@ mod error;
 mod event;
 mod provider;
 mod reply;
+mod task;
 mod text;
 mod usage;
 
@@ -18,5 +19,6 @@ pub use error::{BadRequest, ErrorKind, Failure, Next, ProviderError, WireError};
 pub use event::{Event, Events, FinishReason, Frame, FrameKind, Part};
 pub use provider::{Auth, Capability, Encoded, HeaderLookup, Provider, StreamDecoder, Target};
 pub use reply::{Choice, Reply};
+pub use task::{Task, TaskRequest};
 pub use text::{Number, Text};
 pub use usage::{MAX_COUNT, Odd, UsageReport};

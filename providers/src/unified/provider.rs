@@ -8,6 +8,7 @@ use super::embeddings::{EmbeddingsReply, EmbeddingsRequest};
 use super::error::{BadRequest, Failure, ProviderError};
 use super::event::Frame;
 use super::reply::Reply;
+use super::task::TaskRequest;
 use super::usage::UsageReport;
 use crate::dialect::Dialect;
 
@@ -59,6 +60,10 @@ pub enum Capability {
     Chat,
     /// Embeddings.
     Embeddings,
+    /// Judging texts.
+    Moderations,
+    /// Putting documents in order.
+    Rerank,
     /// To process a call in a service tier of the client's choice.
     ServiceTiers,
 }
@@ -100,6 +105,21 @@ pub trait Provider: Send + Sync {
 
     /// Reads a reply to a request for embeddings that came with a 2xx status.
     fn decode_embeddings<'b>(&self, body: &'b [u8]) -> Result<EmbeddingsReply<'b>, ProviderError>;
+
+    /// The dialect of its embeddings. A client of the same one gets the very bytes.
+    fn embeddings_dialect(&self) -> Dialect {
+        Dialect::OpenAiEmbeddings
+    }
+
+    /// Writes a request that is answered without writing.
+    fn encode_task(&self, req: &TaskRequest<'_>, to: &Target<'_>) -> Result<Encoded, BadRequest> {
+        Ok(crate::task::encode(req, to))
+    }
+
+    /// Reads what a 2xx reply to such a request used.
+    fn decode_task(&self, body: &[u8]) -> Result<UsageReport, ProviderError> {
+        crate::task::decode(body)
+    }
 
     /// Reads a streamed chat reply. No frame larger than `frame_cap` bytes is accepted.
     fn decoder(&self, frame_cap: usize) -> Box<dyn StreamDecoder>;

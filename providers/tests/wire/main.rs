@@ -10,6 +10,7 @@ mod gemini_client;
 mod openai_responses_client;
 mod recordings;
 mod rewritten;
+mod small_dialects;
 mod splice;
 mod support;
 mod tables;

@@ -439,7 +439,7 @@ fn embeddings_decode_and_their_usage_is_what_was_written() {
             let raw: Value = serde_json::from_str(&line.body).unwrap();
             let expected = raw["usage"]["prompt_tokens"].as_u64();
             assert_eq!(reply.usage.usage.get(Class::Input), expected, "{}", line.source);
-            assert_eq!(reply.vectors, raw["data"].as_array().unwrap().len());
+            assert_eq!(reply.vectors.len(), raw["data"].as_array().unwrap().len());
             let body = line.request.unwrap();
             let req = Dialect::OpenAiEmbeddings
                 .decode_embeddings(body.as_bytes(), &Bounds::default())

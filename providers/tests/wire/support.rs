@@ -9,7 +9,7 @@ use tollgate_providers::{
     Provider, Reply, StreamDecoder, UsageReport, gemini_body, provider,
 };
 
-/// Every client dialect, and what reads it back.
+/// Every client dialect of chats, and what reads it back.
 pub(crate) const CLIENTS: [(Dialect, Reader); 4] = [
     (Dialect::OpenAiChat, Reader::Provider("openai")),
     (Dialect::OpenAiResponses, Reader::Responses),
@@ -107,7 +107,7 @@ fn said_in_response(response: &Value) -> Said {
                 let name = item["name"].as_str().unwrap().to_owned();
                 said.calls.push((name, arguments_of(item["arguments"].as_str().unwrap())));
             }
-            other => panic!("{other}"),
+            other => assert_eq!(other, "an item of one of these kinds"),
         }
     }
     let count = |name: &str| response["usage"][name].as_u64();

@@ -90,6 +90,9 @@ fn request(dialect: Dialect, tools: bool, stream: bool) -> String {
     let said = "Is it raining in Bern?";
     let (name, about) = ("get_weather", "d");
     let (mut body, offer) = match dialect {
+        Dialect::OpenAiCompletions => {
+            (json!({"model": "m", "max_tokens": 50, "stream": stream, "prompt": said}), json!({}))
+        }
         Dialect::AnthropicMessages => (
             json!({"model": "m", "max_tokens": 50, "stream": stream,
                 "messages": [{"role": "user", "content": said}]}),
@@ -128,6 +131,9 @@ fn cell(
     replies: &BTreeMap<(&'static str, bool, bool), Recorded>,
 ) -> String {
     let (dialect, reader) = client;
+    if tools && dialect == Dialect::OpenAiCompletions {
+        return "this dialect has no tools".to_owned();
+    }
     let body = request(dialect, tools, stream);
     let to = Target { model: "far-model", max_output_tokens: Some(50), stream };
     let sent = decoded(dialect, body.as_bytes(), stream, |req| far.encode_chat(&req.unwrap(), &to));
@@ -170,7 +176,8 @@ fn every_client_dialect_reaches_every_provider() {
          the same tool calls. *As it came*: the wires are the same, so the very bytes are passed on but for \
          the model's name and the cap.\n",
     );
-    for client in CLIENTS {
+    let texts = (Dialect::OpenAiCompletions, Reader::Provider("openai"));
+    for client in CLIENTS.into_iter().chain([texts]) {
         let _ = write!(
             out,
             "\n## `{}`\n| provider | wire | text | text, streamed | tools | tools, streamed |\n\
@@ -185,13 +192,17 @@ fn every_client_dialect_reaches_every_provider() {
             out.push_str(" |\n");
         }
     }
-    out.push_str("\n## Embeddings\nBy OpenAI's embeddings dialect.\n\n| provider | |\n|---|---|\n");
+    out.push_str(
+        "\n## What is no chat\n\
+         Embeddings by OpenAI's dialect and by Google's `embedContent` and `batchEmbedContents`, each to the \
+         same providers; moderations by OpenAI's; rerankings as Cohere, Jina and vLLM write them. *No*: asked \
+         for, the model is not found at this provider.\n\n\
+         | provider | embeddings | moderations | rerankings |\n|---|---|---|---|\n",
+    );
     for far in kinds().map(|kind| provider(kind).unwrap()) {
-        let can = match far.can(Capability::Embeddings) {
-            true => "carried",
-            false => "not carried: asked for, the model is not found at this provider",
-        };
-        let _ = writeln!(out, "| {} | {can} |", far.name());
+        let asked = [Capability::Embeddings, Capability::Moderations, Capability::Rerank];
+        let [vectors, judged, ranked] = asked.map(|what| if far.can(what) { "yes" } else { "no" });
+        let _ = writeln!(out, "| {} | {vectors} | {judged} | {ranked} |", far.name());
     }
     is_what_the_file_says("crossing.md", &out);
 }

@@ -1,5 +1,5 @@
 //! `POST /v1beta/models/{model}:{method}` and the same on `/v1`: `generateContent`,
-//! `streamGenerateContent`, `countTokens`.
+//! `streamGenerateContent`, `countTokens`, `embedContent`, `batchEmbedContents`.
 
 use std::convert::Infallible;
 
@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
-use tollgate_providers::{Dialect, gemini_body};
+use tollgate_providers::{Dialect, gemini_body, gemini_embed_body};
 
 use crate::call::{Operation, input_tokens};
 use crate::http::calls::Read;
@@ -64,6 +64,15 @@ pub(in crate::http) async fn create(
                 let operation = Operation::Chat(Box::new(request));
                 let tokens = input_tokens(&runtime, &read.caller, &operation)?;
                 Ok(json(&json!({ "totalTokens": tokens })))
+            }
+            "embedContent" | "batchEmbedContents" => {
+                let dialect = match method {
+                    "embedContent" => Dialect::GeminiEmbedContent,
+                    _ => Dialect::GeminiBatchEmbedContents,
+                };
+                read.body = gemini_embed_body(&read.body, &read.bounds, model)?.into();
+                let request = dialect.decode_embeddings(&read.body, &read.bounds)?;
+                read.serve(&front, &Operation::Embeddings(Box::new(request))).await
             }
             _ => Err(Failed::not_found(&path)),
         }

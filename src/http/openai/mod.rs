@@ -1,7 +1,9 @@
 //! OpenAI's endpoints, one file each.
 
 pub(super) mod chat;
+pub(super) mod completions;
 pub(super) mod embeddings;
 pub(super) mod models;
 pub(super) mod organization;
 pub(super) mod responses;
+pub(super) mod tasks;

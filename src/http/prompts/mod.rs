@@ -172,7 +172,7 @@ fn rendered(
 fn said(messages: &[Message<'_>]) -> Result<String, Failed> {
     let mut said = String::new();
     match messages {
-        [] => return Ok(said),
+        [] => Ok(said),
         [only] if only.role == Role::User => {
             for block in &only.blocks {
                 let Block::Text { text, .. } = block else { return Err(only_text()) };

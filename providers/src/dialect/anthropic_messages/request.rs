@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::anthropic::{block, texts_or};
 use crate::dialect::Dialect;
-use crate::dialect::fields::{Field, indexed, members, says};
+use crate::dialect::fields::{Field, indexed, members, missing, says};
 use crate::guard::Bounds;
 use crate::unified::{
     BadRequest, Block, ChatRequest, Message, ReasoningEffort, ResponseFormat, Role, Sampling,
@@ -192,7 +192,6 @@ impl<'a> Draft<'a> {
     }
 
     fn finish(self, body: &'a [u8]) -> Result<ChatRequest<'a>, BadRequest> {
-        let missing = |name: &str| BadRequest::field(name, format!("`{name}` is missing"));
         let model = self.model.filter(|m| !m.is_empty()).ok_or_else(|| missing("model"))?;
         let said = self.messages.filter(|m| !m.is_empty()).ok_or_else(|| missing("messages"))?;
         let cap = self.cap.ok_or_else(|| missing("max_tokens"))?;

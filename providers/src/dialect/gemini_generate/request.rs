@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::content::{Calls, WireContent, message, system};
 use crate::dialect::Dialect;
-use crate::dialect::fields::{Field, indexed, members, says};
+use crate::dialect::fields::{Field, indexed, members, missing, says};
 use crate::dialect::json::Object;
 use crate::guard::{Bounds, outline};
 use crate::unified::{
@@ -288,7 +288,6 @@ impl<'a> Draft<'a> {
     }
 
     fn finish(self, body: &'a [u8]) -> Result<ChatRequest<'a>, BadRequest> {
-        let missing = |name: &str| BadRequest::field(name, format!("`{name}` is missing"));
         let model = self.model.filter(|m| !m.is_empty()).ok_or_else(|| missing("model"))?;
         let said = self.contents.filter(|m| !m.is_empty()).ok_or_else(|| missing("contents"))?;
         let mut messages = Vec::with_capacity(said.len() + 1);

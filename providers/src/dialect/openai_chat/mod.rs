@@ -6,8 +6,8 @@ mod request;
 mod stream;
 
 pub(crate) use message::{Arguments, WireContent, WireMessage, media_of_url, part};
-pub(crate) use reply::{encode_reply, write_call};
-pub(crate) use request::decode;
+pub(crate) use reply::{encode_reply, has_both_sides, write_call, write_usage};
+pub(crate) use request::{decode, include_usage, stop};
 pub(crate) use stream::Encoder;
 
 use crate::unified::FinishReason;

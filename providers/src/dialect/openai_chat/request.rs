@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::WireMessage;
 use crate::dialect::Dialect;
-use crate::dialect::fields::{Field, indexed, members};
+use crate::dialect::fields::{Field, indexed, members, missing};
 use crate::guard::Bounds;
 use crate::unified::{
     BadRequest, ChatRequest, Message, ReasoningEffort, ResponseFormat, Sampling, Source, Spans,
@@ -156,9 +156,9 @@ impl<'a> Draft<'a> {
                 self.spans.stream = Some(field.span);
             }
             "stream_options" => {
-                let options: Option<StreamOptions> = field.optional()?;
-                self.stream_options = options.is_some();
-                self.include_usage = options.and_then(|o| o.include_usage).unwrap_or(false);
+                let asked = include_usage(&field)?;
+                self.stream_options = asked.is_some();
+                self.include_usage = asked.unwrap_or(false);
                 self.spans.stream_options = Some(field.span);
             }
             "temperature" => self.sampling.temperature = field.number()?,
@@ -189,7 +189,6 @@ impl<'a> Draft<'a> {
     }
 
     fn finish(self, body: &'a [u8]) -> Result<ChatRequest<'a>, BadRequest> {
-        let missing = |name: &str| BadRequest::field(name, format!("`{name}` is missing"));
         let model = self.model.ok_or_else(|| missing("model"))?;
         if model.is_empty() {
             return Err(BadRequest::field("model", "`model` is empty"));
@@ -284,7 +283,14 @@ fn response_format<'a>(field: &Field<'a>) -> Result<ResponseFormat<'a>, BadReque
     }
 }
 
-fn stop<'a>(field: &Field<'a>) -> Result<Vec<Text<'a>>, BadRequest> {
+/// Whether `stream_options` ask for usage, where they are given.
+pub(crate) fn include_usage(field: &Field<'_>) -> Result<Option<bool>, BadRequest> {
+    let options: Option<StreamOptions> = field.optional()?;
+    Ok(options.map(|options| options.include_usage.unwrap_or(false)))
+}
+
+/// The strings that end an answer: one, or a list.
+pub(crate) fn stop<'a>(field: &Field<'a>) -> Result<Vec<Text<'a>>, BadRequest> {
     if field.is_null() {
         return Ok(Vec::new());
     }

@@ -168,8 +168,6 @@ impl StreamEncoder for Encoder {
     }
 
     fn error(&mut self, error: &WireError, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"data: ");
-        crate::dialect::error::openai(error, out);
-        out.extend_from_slice(b"\n\n");
+        crate::dialect::error::openai_event(error, out);
     }
 }

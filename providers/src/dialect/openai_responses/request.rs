@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::item;
 use crate::dialect::Dialect;
-use crate::dialect::fields::{Field, indexed, members, says};
+use crate::dialect::fields::{Field, indexed, members, missing, says};
 use crate::guard::Bounds;
 use crate::unified::{
     BadRequest, Block, ChatRequest, Message, ReasoningEffort, ResponseFormat, Role, Sampling,
@@ -180,7 +180,6 @@ impl<'a> Draft<'a> {
     }
 
     fn finish(self, body: &'a [u8]) -> Result<ChatRequest<'a>, BadRequest> {
-        let missing = |name: &str| BadRequest::field(name, format!("`{name}` is missing"));
         let model = self.model.filter(|m| !m.is_empty()).ok_or_else(|| missing("model"))?;
         let said = self.input.filter(|m| !m.is_empty()).ok_or_else(|| missing("input"))?;
         let mut messages = Vec::with_capacity(said.len() + 1);
