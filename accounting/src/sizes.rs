@@ -9,6 +9,10 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputSizes {
     weights: [u16; OutputSizes::BUCKETS],
+    /// Of all weights, so that what a mean is asked of is not summed each time.
+    total: u32,
+    /// Of the buckets' middles, each times its weight.
+    sum: u64,
 }
 
 /// The weight of a fresh size. Halved five times, a single size is gone.
@@ -31,7 +35,7 @@ impl OutputSizes {
 
     /// Nothing learned.
     pub const fn new() -> OutputSizes {
-        OutputSizes { weights: [0; OutputSizes::BUCKETS] }
+        OutputSizes { weights: [0; OutputSizes::BUCKETS], total: 0, sum: 0 }
     }
 
     /// Puts learned weights back, as [`OutputSizes::weights`] gave them. `None` if a bucket
@@ -42,7 +46,8 @@ impl OutputSizes {
             let place = sizes.weights.get_mut(usize::from(bucket))?;
             *place = place.checked_add(weight)?;
         }
-        (sizes.total() <= full()).then_some(sizes)
+        sizes.add_up();
+        (sizes.total <= full()).then_some(sizes)
     }
 
     /// The buckets that have a weight, as plain integers.
@@ -52,24 +57,28 @@ impl OutputSizes {
 
     /// Learns the size of one reply. Sizes beyond 2^32 count as that.
     pub fn observe(&mut self, output_tokens: u64) {
-        if self.total() + u32::from(FRESH) > full() {
+        if self.total + u32::from(FRESH) > full() {
             for weight in &mut self.weights {
                 *weight /= 2;
             }
+            self.add_up();
         }
-        if let Some(weight) = self.weights.get_mut(bucket(output_tokens)) {
+        let bucket = bucket(output_tokens);
+        if let Some(weight) = self.weights.get_mut(bucket) {
             *weight += FRESH;
+            self.total += u32::from(FRESH);
+            self.sum += middle(bucket as u64) * u64::from(FRESH);
         }
     }
 
     /// How many replies it still knows, rounded up.
     pub fn observations(&self) -> u32 {
-        self.total().div_ceil(u32::from(FRESH))
+        self.total.div_ceil(u32::from(FRESH))
     }
 
     /// A size that `percent` of the replies don't exceed. `None` if nothing is known.
     pub fn percentile(&self, percent: u8) -> Option<u64> {
-        let total = u64::from(self.total());
+        let total = u64::from(self.total);
         let wanted = (total * u64::from(percent.min(100))).div_ceil(100).max(1);
         let mut sum = 0;
         let found = self.weights.iter().position(|weight| {
@@ -81,18 +90,14 @@ impl OutputSizes {
 
     /// The mean size, newer replies counting more. `None` if nothing is known.
     pub fn mean(&self) -> Option<u64> {
-        let total = u64::from(self.total());
-        let middle = |bucket: usize| {
-            let below = bucket.checked_sub(1).map_or(0, |below| upper_bound(below as u64) + 1);
-            below.midpoint(upper_bound(bucket as u64))
-        };
-        let weighed = self.weights.iter().enumerate();
-        let sum: u64 = weighed.map(|(bucket, weight)| middle(bucket) * u64::from(*weight)).sum();
-        (sum + total / 2).checked_div(total)
+        let total = u64::from(self.total);
+        (self.sum + total / 2).checked_div(total)
     }
 
-    fn total(&self) -> u32 {
-        self.weights.iter().map(|weight| u32::from(*weight)).sum()
+    fn add_up(&mut self) {
+        self.total = self.weights.iter().map(|weight| u32::from(*weight)).sum();
+        let weighed = (0..).zip(self.weights);
+        self.sum = weighed.map(|(bucket, weight)| middle(bucket) * u64::from(weight)).sum();
     }
 }
 
@@ -120,6 +125,11 @@ fn upper_bound(bucket: u64) -> u64 {
     ((bucket % EIGHTHS + EIGHTHS + 1) << octave) - 1
 }
 
+fn middle(bucket: u64) -> u64 {
+    let below = bucket.checked_sub(1).map_or(0, |below| upper_bound(below) + 1);
+    below.midpoint(upper_bound(bucket))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,7 +141,8 @@ mod tests {
         (1..=7).for_each(|size| sizes.observe(size));
         assert_eq!(sizes.mean(), Some(4));
         let mut sizes = OutputSizes::new();
-        (0..500).for_each(|n| sizes.observe(if n % 10 == 0 { 10_000 } else { 100 }));
+        (0..5_000).for_each(|n| sizes.observe(if n % 10 == 0 { 10_000 } else { 100 }));
+        assert_eq!(OutputSizes::from_weights(sizes.weights()), Some(sizes.clone()));
         let mean = sizes.mean().unwrap();
         assert!((1_020..1_160).contains(&mean), "{mean}");
         let mut sizes = OutputSizes::new();

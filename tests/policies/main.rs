@@ -9,6 +9,7 @@
 mod world;
 
 use std::fmt::Write;
+use std::sync::LazyLock;
 
 use world::{Chooser, Outcome, Provider, Scenario, run};
 
@@ -23,6 +24,10 @@ const CHOOSERS: [Chooser; 7] = [
     Chooser::RoundRobin,
     Chooser::LowestListPrices,
 ];
+
+/// Of the table, and how many runs with others the comparison of costs is over.
+const SEED: u64 = 0x5EED;
+const RUNS: u64 = 20;
 
 /// Three providers of the same model: their prices differ in kind, and one writes three times as much.
 fn prices() -> Scenario {
@@ -76,17 +81,29 @@ fn limited() -> Scenario {
 }
 
 fn outcomes(scenario: &Scenario) -> Vec<Outcome> {
-    CHOOSERS.iter().map(|chooser| run(scenario, *chooser)).collect()
+    CHOOSERS.iter().map(|chooser| run(scenario, *chooser, SEED)).collect()
 }
 
 #[test]
-fn cheapest_is_within_three_percent_of_one_who_knows_the_outcome() {
-    let scenario = prices();
-    let all = outcomes(&scenario);
+fn cheapest_is_within_two_percent_of_one_who_knows_the_outcome() {
+    let (cheapest, informed) = *OF_THE_ORACLES;
+    assert!(cheapest < 1.02, "{cheapest}");
+    // What is left is what nobody can know before the reply is written.
+    assert!(cheapest < informed + 0.003, "{cheapest} {informed}");
+    let all = outcomes(&prices());
     let (cheapest, round_robin, list) = (&all[0], &all[5], &all[6]);
-    assert!(cheapest.cost < cheapest.oracle * 1.03, "{cheapest:?}");
     assert!(cheapest.cost < list.cost && cheapest.cost < round_robin.cost, "{all:?}");
 }
+
+/// What `cheapest` pays over all runs of "prices", as a multiple of what one pays who knows the
+/// outcome; and the same of one who knows how much each target writes on average.
+static OF_THE_ORACLES: LazyLock<(f64, f64)> = LazyLock::new(|| {
+    let run = |n: u64| run(&prices(), Chooser::Planner(Order::Cheapest), n * 0x9E37_79B9);
+    let all: Vec<Outcome> = (1..=RUNS).map(run).collect();
+    let sum = |of: fn(&Outcome) -> f64| all.iter().map(of).sum::<f64>();
+    let oracle = sum(|outcome| outcome.oracle);
+    (sum(|outcome| outcome.cost) / oracle, sum(|outcome| outcome.informed) / oracle)
+});
 
 #[test]
 fn fastest_halves_the_slow_tail_of_round_robin() {
@@ -143,6 +160,13 @@ fn the_table_in_the_documentation_is_what_comes_out() {
             .unwrap();
         }
     }
+    let (cheapest, informed) = *OF_THE_ORACLES;
+    writeln!(
+        table,
+        "\nOver {RUNS} other runs of *prices*, `cheapest` pays {cheapest:.3} of what one pays who knows \
+         the outcome;\none who knows how much each target writes on average would pay {informed:.3}."
+    )
+    .unwrap();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/routing.md");
     let page = std::fs::read_to_string(path).unwrap();
     let (before, rest) = page.split_once("<!-- table -->\n").unwrap();
