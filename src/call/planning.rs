@@ -41,6 +41,10 @@ pub(super) struct Candidate<'r> {
     pub(super) cached: u64,
     /// Why it has its place.
     pub(super) reason: Reason,
+    /// Whether there was another to choose.
+    choice: bool,
+    /// Those that would else have been asked, and why they are not.
+    passed_over: Option<Arc<str>>,
 }
 
 /// When a candidate's turn comes.
@@ -62,7 +66,11 @@ impl Candidate<'_> {
         let (provider, model) = (target.provider_name.clone(), target.model.clone());
         let card = cards.dearest(input.tokens);
         let attempt = Attempt::new(provider, model, card, *input, exact);
-        attempt.priced(cards.prices.clone(), cards.at)
+        let why = self.choice.then(|| match &self.passed_over {
+            None => self.reason.to_string().into(),
+            Some(others) => format!("{}; without {others}", self.reason).into(),
+        });
+        attempt.priced(cards.prices.clone(), cards.at).because(why)
     }
 
     /// What is charged in the service tier it asks for.
@@ -152,15 +160,17 @@ impl Planner<'_> {
         let mut candidates = Vec::with_capacity(plan.places.len());
         for place in &plan.places {
             let prospect = prospects.get_mut(place.target);
-            candidates.extend(prospect.and_then(|p| p.candidate(Role::Planned, place.reason)));
+            candidates
+                .extend(prospect.and_then(|p| p.candidate(route, Role::Planned, place.reason)));
         }
         let too_long = plan.left_out.iter().any(|o| matches!(o.why, Exclusion::Context { .. }));
         if !candidates.is_empty() || too_long {
             self.add_kept(route, &mut candidates);
         }
-        if candidates.is_empty() {
+        let Some(first) = candidates.first_mut() else {
             return Err(self.none(route, &plan));
-        }
+        };
+        first.passed_over = passed_over(route, &plan.left_out);
         let target = |out: routing::LeftOut| Some((route.targets.get(out.target)?, out.why));
         let left_out = plan.left_out.into_iter().filter_map(target).collect();
         Ok(Planned { candidates, left_out })
@@ -181,7 +191,7 @@ impl Planner<'_> {
             for (target, output) in targets.iter().zip(self.outputs(targets, 1)) {
                 let mut prospect = self.prospect(route, target, output);
                 if prospect.unfit.is_none() {
-                    candidates.extend(prospect.candidate(role, reason));
+                    candidates.extend(prospect.candidate(route, role, reason));
                 }
             }
         }
@@ -289,6 +299,21 @@ impl Planner<'_> {
     }
 }
 
+/// The first few of those that were left out, for the row of the target that was asked instead.
+fn passed_over(route: &Route, left_out: &[routing::LeftOut]) -> Option<Arc<str>> {
+    const TOLD: usize = 3;
+    let told = left_out.iter().take(TOLD);
+    let told = told
+        .filter_map(|out| Some(format!("{} ({})", route.targets.get(out.target)?.name(), out.why)));
+    let told = told.collect::<Vec<_>>().join(", ");
+    let more = left_out.len().saturating_sub(TOLD);
+    match (told.is_empty(), more) {
+        (true, _) => None,
+        (false, 0) => Some(told.into()),
+        (false, more) => Some(format!("{told} and {more} more").into()),
+    }
+}
+
 /// A target that is being looked at.
 struct Prospect<'r> {
     target: &'r Target,
@@ -300,10 +325,23 @@ struct Prospect<'r> {
 }
 
 impl<'r> Prospect<'r> {
-    fn candidate(&mut self, role: Role, reason: Reason) -> Option<Candidate<'r>> {
+    fn candidate(&mut self, route: &Route, role: Role, reason: Reason) -> Option<Candidate<'r>> {
         let (cards, input, estimate) = self.counted.take()?;
         let Prospect { target, need, cached, .. } = *self;
-        Some(Candidate { target, cards, input, estimate, need, role, cached, reason })
+        let choice = route.has_choice();
+        let passed_over = None;
+        Some(Candidate {
+            target,
+            cards,
+            input,
+            estimate,
+            need,
+            role,
+            cached,
+            reason,
+            choice,
+            passed_over,
+        })
     }
 }
 

@@ -74,6 +74,9 @@ fn attempt(attempt: &Value) -> String {
         get("outcome"),
         get("total_ms"),
     );
+    if !get("reason").is_empty() {
+        out.push_str(&format!("  chosen: {}\n", get("reason")));
+    }
     if !get("error").is_empty() {
         out.push_str(&format!("  {}\n", get("error")));
     }

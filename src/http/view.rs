@@ -94,6 +94,7 @@ fn attempt(reader: &Reader, entry: &Entry) -> Result<Value, StoreError> {
         "outcome": entry.outcome.name(),
         "status": entry.status,
         "tier": entry.tier.as_deref(),
+        "reason": entry.why.as_deref(),
         "error": entry.error.as_deref(),
         "usage": usage,
         "input_provenance": entry.input_provenance.map(|p| p.name()),

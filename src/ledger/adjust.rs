@@ -133,6 +133,7 @@ pub(super) fn adjustment(of: &Entry, legs: &Charge, card: &str, why: String) -> 
         at: clock::now(),
         status: None,
         error: Some(why.into()),
+        why: None,
         requests: 0,
         usage: Usage::new(),
         input_provenance: None::<Provenance>,

@@ -221,6 +221,7 @@ fn of_bill(provider: &str, day: &str, model: &str) -> Entry {
         posted_input: 0,
         posted_output: 0,
         tier: None,
+        why: None,
         terms: None,
         card: "bill".into(),
         charged: Money::ZERO,

@@ -59,6 +59,7 @@ impl Change {
             first_byte_us: None,
             total_us: 0,
             tier: None,
+            why: None,
             terms: None,
         }
     }

@@ -172,6 +172,8 @@ pub struct Entry {
     pub posted_output: u64,
     /// The service tier the provider says it was processed in.
     pub tier: Option<Arc<str>>,
+    /// Why this target had the attempt, where there was a choice; in words for people.
+    pub why: Option<Arc<str>>,
     /// The markup it was charged with, where there was any.
     pub terms: Option<Markup>,
     /// Version of the price card.
@@ -200,7 +202,7 @@ pub(super) const COLUMNS: &str = "id, attempt, kind, at, received_at, account, k
     input, cache_read, cache_write, cache_write_long, audio_input, image_input, output, reasoning, \
     audio_output, image_output, web_search, input_provenance, output_provenance, counted_input, \
     delivered_output, posted_input, posted_output, card, charged, owed, markup, absorbed, saved, \
-    held, first_byte_us, total_us, tier, terms";
+    held, first_byte_us, total_us, tier, terms, why";
 
 /// The chain's start: the hash before the first row.
 pub(super) const GENESIS: [u8; 32] = [0; 32];
@@ -269,6 +271,7 @@ impl Entry {
             posted_input,
             posted_output,
             tier,
+            why,
             terms,
             card,
             charged,
@@ -315,7 +318,8 @@ impl Entry {
         to.integer(Some(*total_us))?;
         to.later("tier", tier.as_deref())?;
         let terms = terms.map(|m| format!("{}/{}", m.share(), m.fee().nanos()));
-        to.later("terms", terms.as_deref())
+        to.later("terms", terms.as_deref())?;
+        to.later("why", why.as_deref())
     }
 
     /// Reads a row selected as `COLUMNS`, starting at column `from`.
@@ -348,6 +352,7 @@ impl Entry {
             posted_input: c.tokens()?,
             posted_output: c.tokens()?,
             tier: None,
+            why: None,
             terms: None,
             card: c.text()?,
             charged: c.money()?,
@@ -361,7 +366,8 @@ impl Entry {
         };
         let tier = c.optional()?;
         let terms = c.terms()?;
-        Ok(Entry { tier, terms, ..entry })
+        let why = c.optional()?;
+        Ok(Entry { tier, terms, why, ..entry })
     }
 }
 

@@ -74,6 +74,8 @@ pub struct Attempt {
     pub model: Arc<str>,
     /// The service tier the provider says it was processed in.
     pub tier: Option<Arc<str>>,
+    /// Why this target is tried, where there was a choice.
+    pub why: Option<Arc<str>>,
     /// The price in force when the call came in; the dearest that may apply until the provider says
     /// which tier it was processed in.
     pub card: Arc<PriceCard>,
@@ -116,6 +118,7 @@ impl Attempt {
             provider,
             model,
             tier: None,
+            why: None,
             card,
             prices: None,
             input,
@@ -136,6 +139,12 @@ impl Attempt {
     #[must_use]
     pub fn priced(self, prices: Arc<PriceList>, at: Timestamp) -> Attempt {
         Attempt { prices: Some((prices, at)), ..self }
+    }
+
+    /// With the reason for this target.
+    #[must_use]
+    pub fn because(self, why: Option<Arc<str>>) -> Attempt {
+        Attempt { why, ..self }
     }
 
     /// Takes the provider's word for the service tier, and charges by its card. One without a card
@@ -223,6 +232,7 @@ pub(super) fn post(
             posted_input: posted.input_total().unwrap_or(0),
             posted_output: posted.output_total().unwrap_or(0),
             tier: attempt.tier.clone(),
+            why: attempt.why.clone(),
             terms: Some(terms).filter(|terms| *terms != Markup::NONE),
             card: attempt.card.version.as_str().into(),
             charged: charge.charged(),

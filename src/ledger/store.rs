@@ -16,6 +16,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/005_terms_of_rows.sql"),
     include_str!("schema/006_administration.sql"),
     include_str!("schema/007_rollups.sql"),
+    include_str!("schema/008_reasons.sql"),
 ];
 /// The schema this build writes: the steps that were taken, kept in the file's `user_version`.
 #[expect(clippy::cast_possible_wrap, reason = "there are a handful of steps")]

@@ -102,6 +102,11 @@ impl Route {
             budget: Arc::default(),
         }
     }
+
+    /// Whether a call has more than one place to go.
+    pub fn has_choice(&self) -> bool {
+        self.targets.len() + self.on_context_length.len() + self.on_content_policy.len() > 1
+    }
 }
 
 /// Why a name stands for nothing.

@@ -67,6 +67,12 @@ fn busy(seconds: &str) -> Reply {
     Reply::whole(429, body).with_header("retry-after", seconds)
 }
 
+/// The providers of a quote, in the order they would be tried.
+fn places(quote: &Value) -> Vec<&str> {
+    let targets = quote["targets"].as_array().unwrap();
+    targets.iter().map(|target| target["provider"].as_str().unwrap()).collect()
+}
+
 fn code(answer: &Response) -> String {
     answer.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
 }
@@ -164,6 +170,7 @@ async fn a_fallback_is_charged_once() {
     assert_ne!(attempts[0]["owed_usd"], "0");
     assert_eq!(attempts[1]["charged_usd"], row.charged_usd.as_str());
     assert_eq!(row.json["requests"], 1);
+    assert_eq!(attempts[1]["reason"], "as written");
     several.gateway.audit().unwrap();
 }
 
@@ -232,14 +239,27 @@ async fn the_cheapest_is_asked_and_a_quote_says_why() {
     several.upstreams[1].push("gpt-4o-mini", busy("60"));
     assert_eq!(several.call("hi").await.header("x-tollgate-provider"), Some("p2"));
     let quote = several.client.post("/v1/quote", &any(chat("hi"))).await.json();
-    let order: Vec<_> =
-        quote["targets"].as_array().unwrap().iter().map(|t| &t["provider"]).collect();
-    assert_eq!(order, ["p2", "p0"]);
+    assert_eq!(places(&quote), ["p2", "p0"]);
     let reason = quote["targets"][0]["reason"].as_str().unwrap();
     assert!(reason.starts_with("expected to cost $0.0"), "{reason}");
     let out = &quote["left_out"][0];
     assert_eq!((&out["provider"], &out["reason"]), (&json!("p1"), &json!("limit")));
     assert!(out["why"].as_str().unwrap().starts_with("asked to be left alone until"));
+
+    let answer = several.call("hi").await;
+    let row = row_of(&several.gateway, answer.header("x-request-id").unwrap()).await;
+    let reason = row.json["attempts"][0]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("expected to cost $0.0"), "{reason}");
+    assert!(reason.contains("; without p1/gpt-4o-mini (asked to be left alone until"), "{reason}");
+    several.gateway.audit().unwrap();
+}
+
+#[tokio::test]
+async fn a_call_without_a_choice_has_no_reason_on_its_row() {
+    let several = Several::new("", "", &["1"], RICH).await;
+    let answer = several.call("hi").await;
+    let row = row_of(&several.gateway, answer.header("x-request-id").unwrap()).await;
+    assert_eq!(row.json["attempts"][0]["reason"], Value::Null, "{row:?}");
 }
 
 #[tokio::test]
@@ -282,9 +302,7 @@ async fn a_target_beyond_a_ceiling_is_left_out_and_a_blend_weighs_cost_against_t
     let route = "route = \"blend\"\ncost_weight = 1\nlatency_weight = 0\nmax_cost = \"0.001\"";
     let several = Several::new(route, "", &["9", "1", "2"], RICH).await;
     let quote = several.client.post("/v1/quote", &any(chat("hi"))).await.json();
-    let order: Vec<_> =
-        quote["targets"].as_array().unwrap().iter().map(|t| &t["provider"]).collect();
-    assert_eq!(order, ["p1", "p2"]);
+    assert_eq!(places(&quote), ["p1", "p2"]);
     assert_eq!(quote["route"], "blend");
     assert_eq!(quote["left_out"][0]["reason"], "price_ceiling");
     assert_eq!(several.call("hi").await.header("x-tollgate-provider"), Some("p1"));

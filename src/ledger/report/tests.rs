@@ -62,6 +62,7 @@ fn entry(dice: &mut Dice) -> Entry {
         posted_input: input,
         posted_output: output,
         tier: None,
+        why: None,
         terms: None,
         card: "c".into(),
         charged: money(owed - absorbed),
