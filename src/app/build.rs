@@ -16,7 +16,7 @@ use crate::config::{self, AllowedModels, Snapshot};
 use crate::control::{Account, Plan, Tenancy};
 use crate::http::Watched;
 use crate::prompts::File;
-use crate::routing::{Abilities, Health, Order, Route, Routes, Target};
+use crate::routing::{Abilities, End, Health, Order, Route, Routes, Target};
 use crate::tenants::{Allowed, Holds, Strangers};
 use crate::upstream::{BadEndpoint, Endpoint, Patience, SigningKey};
 
@@ -105,19 +105,40 @@ pub(super) fn tenancy(snapshot: &Snapshot) -> Tenancy {
             AllowedModels::All => Allowed::All,
             AllowedModels::Only(names) => Allowed::Only(names.clone()),
         },
+        require: words(&account.require),
         terms: account.terms,
     };
     let plan = |(name, limits): (&String, &Vec<Limit>)| Plan {
         name: name.clone(),
         limits: limits.clone(),
     };
-    let config::Gateway { limits, timezone, .. } = &snapshot.gateway;
     Tenancy {
         accounts: snapshot.accounts.iter().map(account).collect(),
         plans: snapshot.plans.iter().map(plan).collect(),
-        limits: limits.clone(),
-        zone: timezone.clone(),
+        limits: gateway_limits(snapshot),
+        zone: snapshot.gateway.timezone.clone(),
     }
+}
+
+/// The limits of the whole gateway at this moment: its own, and of each alias that comes to its end the
+/// last one that has begun.
+pub(super) fn gateway_limits(snapshot: &Snapshot) -> Vec<Limit> {
+    let now = clock::now();
+    let begun =
+        |alias: &'_ config::Alias| alias.end.tighten.partition_point(|(from, _)| *from <= now);
+    let mut limits = snapshot.gateway.limits.clone();
+    for alias in snapshot.models.values() {
+        let last = begun(alias).checked_sub(1).and_then(|last| alias.end.tighten.get(last));
+        if let Some((_, limit)) = last {
+            limits.retain(|have| have.key() != limit.key());
+            limits.push(limit.clone());
+        }
+    }
+    limits
+}
+
+fn words(words: &[String]) -> Arc<[Arc<str>]> {
+    words.iter().map(|word| Arc::from(word.as_str())).collect()
 }
 
 /// Who shows no valid credential, and through whom clients come.
@@ -252,6 +273,10 @@ impl Targets {
                 route.rules.max_latency_us = us.and_then(Result::ok);
                 route.on_context_length = known(&alias.on_context_length);
                 route.on_content_policy = known(&alias.on_content_policy);
+                let config::End { deprecated, sunset, successor, tighten: _ } = &alias.end;
+                let end =
+                    End { deprecated: *deprecated, sunset: *sunset, successor: successor.clone() };
+                route.end = (end != End::default()).then(|| Arc::new(end));
                 routes.insert(alias.name.clone(), route);
             }
         }
@@ -286,6 +311,7 @@ impl Targets {
             abilities: info.map(abilities).unwrap_or_default(),
             weight,
             keys: config.api_keys.len(),
+            tags: words(&config.tags),
             health: self.healths.of(config, model),
         })
     }

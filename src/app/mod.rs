@@ -6,7 +6,7 @@ mod pepper;
 mod preview;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -158,6 +158,7 @@ impl Gateway {
             counting,
             strangers: Arc::new(build::strangers(&snapshot)),
             accepted: ArcSwap::new(snapshot),
+            turn: Mutex::default(),
         });
         let demo = Arc::new(Demo::default());
         Ok(Gateway { services, control, publisher, reader, opened, metrics, reload, demo })
@@ -247,6 +248,7 @@ impl Gateway {
             let (services, reload, control) = (services.clone(), reload.clone(), control.clone());
             move |ticks| {
                 services.ledger.sweep();
+                reload.tighten();
                 if let Err(error) = control.tick() {
                     tracing::warn!(%error, "what ended could not be written yet");
                 }
@@ -299,10 +301,13 @@ struct Reload {
     strangers: Arc<Strangers>,
     /// The configuration that was last accepted.
     accepted: ArcSwap<Snapshot>,
+    /// One change at a time.
+    turn: Mutex<()>,
 }
 
 impl Reload {
     fn run(&self) -> Result<(), String> {
+        let _one = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = Arc::new((self.source)()?);
         let runtime = build::runtime(&snapshot, &self.healths, &self.counting);
         let runtime = runtime.map_err(|error| error.to_string())?;
@@ -330,6 +335,19 @@ impl Reload {
         }
         ledger.put_learned(SIZES, self.services.sizes.take_changed());
         ledger.put_learned(CORRECTIONS, self.counting.take_changed());
+    }
+
+    /// Aliases that come to their end have limits with dates: those of the moment take effect.
+    fn tighten(&self) {
+        let _one = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = self.accepted.load_full();
+        if build::gateway_limits(&snapshot) == self.control.gateway_limits() {
+            return;
+        }
+        match self.control.set_tenancy(build::tenancy(&snapshot)) {
+            Ok(()) => tracing::info!("a limit of an alias that comes to its end has begun"),
+            Err(error) => tracing::error!(%error, "a limit that begins could not take effect"),
+        }
     }
 
     /// Prices are dated: the cards of the moment are looked up anew.

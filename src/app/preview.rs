@@ -67,12 +67,13 @@ impl Preview {
 
     fn caller(&self, path: Option<&str>) -> Option<Caller> {
         let known = |path| self.tenancy.accounts.iter().find(|account| account.path == path);
-        let (holds, models, terms) = match path {
+        let (holds, models, require, terms) = match path {
             Some(path) => {
                 let account = known(path)?;
-                (account.holds, account.models.clone(), account.terms)
+                let (models, require) = (account.models.clone(), account.require.clone());
+                (account.holds, models, require, account.terms)
             }
-            None => (Holds::Strict, Allowed::All, Terms::default()),
+            None => (Holds::Strict, Allowed::All, Arc::default(), Terms::default()),
         };
         let path = path.unwrap_or_default();
         Some(Caller {
@@ -82,6 +83,7 @@ impl Preview {
             charged_path: path.into(),
             holds,
             models,
+            require,
             terms,
             expires_at: None,
             run: None,

@@ -26,6 +26,8 @@ pub struct Scope<'a> {
     pub prompt: Option<&'a str>,
     /// What the model's name stands for, as (provider, its address, model).
     pub targets: &'a [(&'a str, &'a str, &'a str)],
+    /// What a provider must be tagged with to be asked for it.
+    pub require: &'a [std::sync::Arc<str>],
     /// The cap in force on the output.
     pub cap: u64,
     /// Headers that reach the provider.
@@ -92,7 +94,7 @@ fn is_zero(number: &str) -> bool {
 
 /// The key of a request.
 pub fn fingerprint(scope: &Scope<'_>, asked: Asked<'_, '_>) -> Fingerprint {
-    let Scope { owner, dialect, prompt, targets, cap, headers } = scope;
+    let Scope { owner, dialect, prompt, targets, require, cap, headers } = scope;
     let mut to = Canon::new();
     match owner {
         Owner::Account(path) => {
@@ -112,6 +114,8 @@ pub fn fingerprint(scope: &Scope<'_>, asked: Asked<'_, '_>) -> Fingerprint {
         to.text(address);
         to.text(model);
     }
+    to.list(require.len());
+    require.iter().for_each(|tag| to.text(tag));
     to.number(*cap);
     to.list(headers.len());
     for (name, value) in *headers {

@@ -9,7 +9,7 @@ use super::operation::Operation;
 use super::planning::Candidate;
 use crate::clock;
 use crate::ledger::{Admission, Attempt, CallFacts, Keyed, Ledger, OpenHold, Refused};
-use crate::routing::{RetryBudget, Route};
+use crate::routing::Route;
 use crate::tenants::{Caller, Holds};
 
 /// The output cap of a choice where neither the client, the operator nor the catalogue names one.
@@ -25,8 +25,8 @@ pub(super) struct Ask<'a, 'r> {
     pub(super) inbound: &'a Inbound,
     pub(super) operation: &'a Operation<'r>,
     pub(super) plan: &'a [Candidate<'r>],
-    /// Attempts beyond the first that the route's calls may still make.
-    pub(super) budget: &'a RetryBudget,
+    /// What it asked for.
+    pub(super) route: &'a Route,
     pub(super) keyed: Option<&'a Keyed>,
 }
 
@@ -136,7 +136,7 @@ pub(super) fn take(
     first: Attempt,
     ask: Amounts,
 ) -> Result<OpenHold, Refused> {
-    let Ask { caller, inbound, operation, plan: _, budget: _, keyed } = *asking;
+    let Ask { caller, inbound, operation, plan: _, route: _, keyed } = *asking;
     let now = clock::now();
     let model: Arc<str> = operation.model().into();
     let prompt = inbound.prompt.as_ref();

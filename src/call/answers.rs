@@ -104,6 +104,7 @@ pub(super) fn look(
         dialect: read,
         prompt: prompt.map(|prompt| &*prompt.tag),
         targets: &targets,
+        require: &caller.require,
         cap,
         headers: &inbound.dialect_headers,
     };
@@ -212,6 +213,7 @@ pub(super) async fn give(
         max_output_tokens: *max_output_tokens,
         dropped: Vec::new(),
         cached: Some(cached),
+        end: ask.route.end.clone(),
     };
     let reply = match &answer.content {
         Content::Whole(body) => Reply::Whole { body: body.clone(), settled },

@@ -58,7 +58,8 @@ pub(super) async fn walk<'p, 'r>(
     cap: Option<u64>,
     hold: OpenHold,
 ) -> Result<(OpenHold, Accepted<'p, 'r>), CallError> {
-    let Ask { inbound, operation, plan, budget, .. } = *ask;
+    let Ask { inbound, operation, plan, route, .. } = *ask;
+    let budget = &*route.budget;
     budget.call();
     let (mut attempts, mut patience) = (0, Patience::default());
     let mut last = None;

@@ -134,6 +134,7 @@ mod tests {
             abilities: crate::routing::Abilities::default(),
             weight: 1,
             keys: 1,
+            tags: Arc::default(),
             health: Arc::default(),
         }
     }

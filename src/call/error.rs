@@ -29,6 +29,20 @@ pub enum CallError {
         /// As asked for.
         model: String,
     },
+    /// The model has come to its end.
+    Sunset {
+        /// As asked for.
+        model: String,
+        /// What takes its place, where something does.
+        successor: Option<String>,
+    },
+    /// No target of the model is tagged with what the account asks for.
+    Untagged {
+        /// As asked for.
+        model: String,
+        /// Why, for people.
+        why: String,
+    },
     /// No target of the model can do that.
     CannotDo {
         /// As asked for.
@@ -99,6 +113,8 @@ impl CallError {
             | CallError::NoModel { .. }
             | CallError::AmbiguousModel { .. }
             | CallError::ForbiddenModel { .. }
+            | CallError::Sunset { .. }
+            | CallError::Untagged { .. }
             | CallError::CannotDo { .. }
             | CallError::Unpriced { .. }
             | CallError::NotReady { .. }

@@ -41,7 +41,7 @@ pub use sizes::Sizes;
 use crate::cache::{Answer, Content, Fingerprint};
 use crate::clock;
 use crate::ledger::{CallId, KeyName, Keyed, Settled};
-use crate::routing::{NoRoute, Permit, Route, Target};
+use crate::routing::{End, NoRoute, Permit, Route, Target};
 use crate::tenants::Caller;
 
 /// What `http` knows of a request besides its body.
@@ -111,6 +111,8 @@ pub struct Origin {
     pub dropped: Vec<String>,
     /// How the call stood to the cache, where there is one.
     pub cached: Option<Cached>,
+    /// How the name that was asked for comes to its end.
+    pub end: Option<Arc<End>>,
 }
 
 /// An answer, whole or to come.
@@ -178,8 +180,8 @@ async fn made(
     let cap = admit::cap(&route, operation);
     match answers::look(&runtime, services, caller, inbound, operation, &route, cap.0)? {
         answers::Seat::Kept(answer) => {
-            let (keyed, budget) = (keyed.as_ref(), &*route.budget);
-            let ask = admit::Ask { caller, inbound, operation, plan: &[], budget, keyed };
+            let (keyed, route) = (keyed.as_ref(), &*route);
+            let ask = admit::Ask { caller, inbound, operation, plan: &[], route, keyed };
             answers::give(services, &ask, first, answers::Given::Kept(&answer)).await
         }
         answers::Seat::Make(fill, cached) => {
@@ -241,8 +243,8 @@ async fn make(
     };
     let plan = services.queues.waiting.plan(inbound, || planner.plan(&route)).await?.candidates;
     let likely = sizes.likely(caller, &plan, operation.choices());
-    let (plan, keyed, budget) = (&*plan, keyed.as_ref(), &*route.budget);
-    let ask = admit::Ask { caller, inbound, operation, plan, budget, keyed };
+    let (plan, keyed, route) = (&*plan, keyed.as_ref(), &*route);
+    let ask = admit::Ask { caller, inbound, operation, plan, route, keyed };
     let admit = || admit::admit(ledger, &ask, cap, likely);
     let admit::Admitted { hold, cap, step } = services.queues.admit(admit).await?;
     let booked = keyed.zip(first).map(|(k, first)| repeat::Booked::new(ledger, k, first));
@@ -258,6 +260,7 @@ async fn make(
         max_output_tokens: cap,
         dropped,
         cached,
+        end: route.end.clone(),
     };
     let card = candidate.card();
     // Under a lowered cap the reply is not the one that was asked for.
@@ -386,6 +389,9 @@ fn route(
     let route = runtime.routes.find(name).map_err(|none| no_route(name, none))?;
     if !caller.models.allows(name) {
         return Err(CallError::ForbiddenModel { model: name.to_owned() });
+    }
+    if let Some(end) = route.ended(clock::now()) {
+        return Err(CallError::Sunset { model: name.to_owned(), successor: end.successor.clone() });
     }
     Ok(route)
 }

@@ -209,7 +209,10 @@ impl Planner<'_> {
             Cards::of(list, Some(ServiceTier::Standard), self.at)
         };
         let cards = own.or_else(ceiling);
-        let unfit = if !site.is_some_and(|site| site.adapter.can(operation.needs())) {
+        let untagged = self.caller.require.iter().find(|tag| !target.tags.contains(tag));
+        let unfit = if let Some(tag) = untagged {
+            Some(Exclusion::Untagged(tag.clone()))
+        } else if !site.is_some_and(|site| site.adapter.can(operation.needs())) {
             Some(Exclusion::Cannot(operation.endpoint()))
         } else if cards.is_none() {
             Some(Exclusion::Unpriced(tier.filter(|tier| *tier != ServiceTier::Standard)))
@@ -289,6 +292,9 @@ impl Planner<'_> {
             return CallError::BadRequest(bad.with_code("context_length_exceeded"));
         }
         let Some(out) = find("unpriced") else {
+            if let Some(out) = find("tag") {
+                return CallError::Untagged { model: model(), why: out.why.to_string() };
+            }
             return CallError::CannotDo { model: model(), endpoint: self.operation.endpoint() };
         };
         let mut target = route.targets.get(out.target).map_or_else(model, Target::name);

@@ -150,6 +150,7 @@ mod tests {
             abilities: crate::routing::Abilities::default(),
             weight: 1,
             keys: 1,
+            tags: Arc::default(),
             health: Arc::new(Health::new(1)),
         }
     }
@@ -169,6 +170,7 @@ mod tests {
             charged_path: account.into(),
             holds: Holds::Adaptive,
             models: Allowed::All,
+            require: Arc::default(),
             terms: tollgate_accounting::Terms::default(),
             expires_at: None,
             run: None,

@@ -281,6 +281,7 @@ mod tests {
             abilities: Abilities::default(),
             weight: 1,
             keys: 1,
+            tags: Arc::default(),
             health: Arc::default(),
         }
     }
@@ -325,6 +326,7 @@ mod tests {
             charged_path: "a".into(),
             holds,
             models: Allowed::All,
+            require: Arc::default(),
             terms: tollgate_accounting::Terms::default(),
             expires_at: None,
             run: None,

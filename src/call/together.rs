@@ -41,8 +41,8 @@ pub(super) async fn serve(
         Boarding::Lead(lead) => lead,
         Boarding::Follow(first) => {
             let route = making.route.clone();
-            let budget = &*route.budget;
-            let ask = Ask { caller, inbound, operation, plan: &[], budget, keyed: None };
+            let route = &*route;
+            let ask = Ask { caller, inbound, operation, plan: &[], route, keyed: None };
             let patience = inbound.deadline.map_or(LONGEST, |at| clock::until(at).min(LONGEST));
             let joined = tokio::time::timeout(patience, first.joined()).await;
             return match joined.unwrap_or(Joined::TooLate) {
@@ -60,8 +60,8 @@ pub(super) async fn serve(
     };
     // The one before may have ended between our look and our turn.
     if let Some(answer) = fill.kept() {
-        let budget = &*making.route.budget;
-        let ask = Ask { caller, inbound, operation, plan: &[], budget, keyed: None };
+        let route = &*making.route;
+        let ask = Ask { caller, inbound, operation, plan: &[], route, keyed: None };
         return answers::give(services, &ask, None, Given::Kept(&answer)).await;
     }
     making.fill = Some(fill);
@@ -142,6 +142,7 @@ async fn along(worker: &Worker, ask: &Ask<'_, '_>, reader: Reader) -> Result<Ser
         max_output_tokens,
         dropped: reader.from().dropped.clone(),
         cached: Some(Cached::Joined),
+        end: ask.route.end.clone(),
     };
     let along = Along { reader: reader.of_another(), hold: Some(hold) };
     let reply = Reply::Stream(Streamed::Along(Box::new(along)));

@@ -15,12 +15,13 @@ use super::{
     snapshot::{Account, AllowedModels, Holds, covers},
 };
 
-const RESERVED: [&str; 10] = [
+const RESERVED: [&str; 11] = [
     "timezone",
     "limits",
     "limit",
     "holds",
     "models",
+    "require",
     "name",
     "plan",
     "markup",
@@ -40,6 +41,7 @@ struct Inherited<'p> {
     timezone: &'p str,
     holds: Holds,
     models: &'p AllowedModels,
+    require: &'p [String],
     terms: Terms,
     /// The limits of all parents.
     limits: Vec<Above>,
@@ -62,6 +64,7 @@ pub(super) fn accounts(root: &Section<'_>, names: &Names, plans: &Plans) -> Vec<
         timezone: "UTC",
         holds: Holds::Adaptive,
         models: &AllowedModels::All,
+        require: &[],
         terms: Terms::default(),
         limits: Vec::new(),
     };
@@ -109,6 +112,7 @@ fn account(
         limits: limits.into_iter().map(|(_, limit)| limit).collect(),
         holds: holds.unwrap_or(parent.holds),
         models: models.unwrap_or_else(|| parent.models.clone()),
+        require: required(table.get("require"), parent.require, names),
         terms: terms(&table, parent.terms),
     };
     let below = inherited(&account, parent);
@@ -137,6 +141,7 @@ fn inherited<'p>(account: &'p Account, parent: &Inherited<'_>) -> Inherited<'p> 
         timezone: &account.timezone,
         holds: account.holds,
         models: &account.models,
+        require: &account.require,
         terms: account.terms,
         limits: parent.limits.iter().cloned().chain(own).collect(),
     }
@@ -152,6 +157,19 @@ fn terms(table: &Section<'_>, parent: Terms) -> Terms {
         field.choice(&all.map(|policy| (policy.name(), policy)))
     });
     Terms { markup: share.with_fee(fee), failed: failed.unwrap_or(parent.failed) }
+}
+
+/// The parent's tags and its own: a child cannot be free of what its parent asks for.
+fn required(field: Option<Field<'_>>, parent: &[String], names: &Names) -> Vec<String> {
+    let mut required = parent.to_vec();
+    for item in field.as_ref().and_then(Field::list).into_iter().flatten() {
+        let Some(tag) = item.text() else { continue };
+        names.must_tag(&item, tag);
+        if !required.iter().any(|have| have == tag) {
+            required.push(tag.to_owned());
+        }
+    }
+    required
 }
 
 /// A mistyped setting that happens to be a table would silently become a child.

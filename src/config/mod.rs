@@ -28,7 +28,7 @@ pub use limits::ENDPOINTS;
 pub use problem::{Place, Problem, Severity};
 pub use secret::Secret;
 pub use snapshot::{
-    Account, Admin, Alias, AllowedModels, Durability, Gateway, Holds, OnClientGone, Prices,
+    Account, Admin, Alias, AllowedModels, Durability, End, Gateway, Holds, OnClientGone, Prices,
     Prompts, Provider, Route, Server, Snapshot, Storage, Target, UnknownPrice,
 };
 pub use tokenizers::Tokenizers;
@@ -89,6 +89,7 @@ fn snapshot<'t>(reader: &'t Reader<'t>, table: &'t DeTable<'t>) -> Snapshot {
     let aliases = models::models(&root, &served);
     let prompts = prompts::prompts(&root);
     let names = Names::new(&served, &aliases, prompts.is_some());
+    models::successors(&aliases, &names);
     if let Some(prompts) = &prompts {
         prompts::models(prompts, &names, reader);
     }

@@ -1,10 +1,15 @@
 //! `[models.NAME]`: the aliases that clients ask for.
 
+use tollgate_accounting::{Limit, Timestamp};
+use toml::de::DeValue;
+
 use super::{
-    names::Served,
+    limits,
+    names::{Names, Served},
+    prices::instant,
     providers::is_model,
     reader::{Field, Section},
-    snapshot::{Alias, Route, Target},
+    snapshot::{Alias, End, Route, Target},
 };
 
 const ROUTES: [(&str, Route); 5] = [
@@ -23,6 +28,17 @@ pub(super) struct Placed<'t> {
     pub(super) alias: Alias,
     /// One for each target of the alias.
     pub(super) targets: Vec<Field<'t>>,
+    /// The name that takes its place.
+    successor: Option<Field<'t>>,
+}
+
+/// Warns of aliases whose place is to be taken by nothing.
+pub(super) fn successors(aliases: &[Placed<'_>], names: &Names) {
+    for placed in aliases {
+        if let (Some(field), Some(name)) = (&placed.successor, &placed.alias.end.successor) {
+            names.warn_unless_known(field, name);
+        }
+    }
 }
 
 /// All aliases, in the order of the file.
@@ -62,6 +78,8 @@ fn alias<'t>(name: &str, field: Field<'t>, table: Section<'t>, served: &Served<'
     };
     let on_context_length = kept(table.get("on_context_length"));
     let on_content_policy = kept(table.get("on_content_policy"));
+    let successor = table.get("successor");
+    let end = end(name, &field, &table, successor.as_ref());
     if route == Route::Weighted && !targets.is_empty() && targets.iter().all(|(_, t)| t.weight == 0)
     {
         field.key_error("all weights are 0", None);
@@ -77,8 +95,50 @@ fn alias<'t>(name: &str, field: Field<'t>, table: Section<'t>, served: &Served<'
         max_latency,
         on_context_length,
         on_content_policy,
+        end,
     };
-    Placed { field, alias, targets: places }
+    Placed { field, alias, targets: places, successor }
+}
+
+/// `deprecated`, `sunset`, `successor` and `[[models.NAME.tighten]]`.
+fn end(name: &str, alias: &Field<'_>, table: &Section<'_>, successor: Option<&Field<'_>>) -> End {
+    let deprecated = table.get("deprecated").and_then(|field| instant(&field));
+    let sunset = table.get("sunset").and_then(|field| instant(&field));
+    if let (Some(deprecated), Some(sunset)) = (deprecated, sunset)
+        && sunset < deprecated
+    {
+        alias.key_error("it is refused before its clients are told to leave it", None);
+    }
+    let successor = successor.and_then(Field::text).map(str::to_owned);
+    let mut tighten: Vec<(Timestamp, Limit)> = Vec::new();
+    if let Some(field) = table.get("tighten") {
+        if !matches!(field.value, DeValue::Array(_)) {
+            let help = format!("write [[{}]], once for each limit", field.path);
+            field.error_help::<()>("must be a list of tables", &help);
+            return End { deprecated, sunset, successor, tighten };
+        }
+        for item in field.list().into_iter().flatten() {
+            let Some((from, limit)) = item.section().and_then(|table| tightened(name, &table))
+            else {
+                continue;
+            };
+            if tighten.last().is_some_and(|(before, _)| *before >= from) {
+                item.error::<()>("each limit holds from a later instant than the one before");
+            }
+            tighten.push((from, limit));
+        }
+    }
+    End { deprecated, sunset, successor, tighten }
+}
+
+/// One limit of an alias's last months, on its calls alone.
+fn tightened(name: &str, table: &Section<'_>) -> Option<(Timestamp, Limit)> {
+    let from = table.require("from", "it says when the limit begins to hold");
+    let limit = table.require("limit", "it says what may be asked from then on");
+    table.done();
+    let mut limit = limits::short(&limit?)?;
+    limit.filter.models = vec![name.to_owned()];
+    Some((instant(&from?)?, limit))
 }
 
 fn route(alias: &Field<'_>, table: &Section<'_>) -> Route {

@@ -101,12 +101,24 @@ impl Provider {
 pub(super) struct Names {
     known: BTreeSet<String>,
     has_prompts: bool,
+    /// What providers are tagged with.
+    tags: BTreeSet<String>,
 }
 
 impl Names {
     pub(super) fn new(served: &Served<'_>, aliases: &[Placed<'_>], has_prompts: bool) -> Names {
         let aliases = aliases.iter().map(|placed| placed.alias.name.clone());
-        Names { known: served.names().chain(aliases).collect(), has_prompts }
+        let tags = served.providers.values().flat_map(|provider| provider.tags.iter().cloned());
+        let known = served.names().chain(aliases).collect();
+        Names { known, has_prompts, tags: tags.collect() }
+    }
+
+    /// Reports a tag that no provider has.
+    pub(super) fn must_tag(&self, field: &Field<'_>, tag: &str) {
+        if !self.tags.contains(tag) {
+            let message = format!("no provider is tagged `{tag}`");
+            field.unknown_name::<()>(&message, self.tags.iter().map(String::as_str), tag);
+        }
     }
 
     /// Warns of a name or pattern that no call can have.

@@ -173,8 +173,8 @@ fn tier(item: &Field<'_>, below: Option<&Tier>) -> Option<Tier> {
     Some(Tier { above_input_tokens, rates })
 }
 
-/// When a price begins to hold: a date, which begins at midnight UTC, or an instant.
-fn instant(field: &Field<'_>) -> Option<Timestamp> {
+/// When something begins to hold: a date, which begins at midnight UTC, or an instant.
+pub(super) fn instant(field: &Field<'_>) -> Option<Timestamp> {
     let text = match field.value {
         DeValue::String(text) => text.to_string(),
         DeValue::Datetime(datetime) => datetime.to_string(),

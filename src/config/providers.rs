@@ -50,6 +50,7 @@ fn provider(name: &str, field: &Field<'_>, table: Section<'_>) -> Provider {
         field.choice(&[("cancel", OnClientGone::Cancel), ("drain", OnClientGone::Drain)])
     });
     let models = models(&table);
+    let tags = tags(table.get("tags"));
     table.done();
     Provider {
         name: name.to_owned(),
@@ -58,6 +59,7 @@ fn provider(name: &str, field: &Field<'_>, table: Section<'_>) -> Provider {
         api_keys,
         signing,
         models,
+        tags,
         connect_timeout,
         first_byte_timeout,
         idle_timeout,
@@ -194,6 +196,20 @@ fn models(table: &Section<'_>) -> Vec<String> {
         }
     }
     models
+}
+
+/// A list of tags.
+pub(super) fn tags(field: Option<Field<'_>>) -> Vec<String> {
+    let mut tags: Vec<String> = Vec::new();
+    for item in field.and_then(|field| field.list()).into_iter().flatten() {
+        let Some(tag) = item.text() else { continue };
+        if !is_name(&tag.replace(':', "-")) {
+            item.error::<()>("a tag has letters, digits, `-`, `_`, `.` and `:` only");
+        } else if !tags.iter().any(|known| known == tag) {
+            tags.push(tag.to_owned());
+        }
+    }
+    tags
 }
 
 /// A name that can stand before the slash of `provider/model`, in a header and in a metric.

@@ -98,6 +98,8 @@ pub struct Provider {
     pub signing: Option<Signing>,
     /// What it serves; empty where the built-in catalogue is to be trusted.
     pub models: Vec<String>,
+    /// What it is marked with: a region, a promise about what becomes of the data.
+    pub tags: Vec<String>,
     /// To reach it, TLS included.
     pub connect_timeout: Duration,
     /// From the request sent to the first byte of the reply.
@@ -191,6 +193,21 @@ pub struct Alias {
     pub on_context_length: Vec<Target>,
     /// Where a call goes that a target's content policy refuses.
     pub on_content_policy: Vec<Target>,
+    /// How it comes to its end.
+    pub end: End,
+}
+
+/// How an alias comes to its end.
+#[derive(Debug, Default)]
+pub struct End {
+    /// From when its clients are told to leave it.
+    pub deprecated: Option<Timestamp>,
+    /// From when it is refused.
+    pub sunset: Option<Timestamp>,
+    /// The name to ask for instead.
+    pub successor: Option<String>,
+    /// Limits of all its calls together, each from an instant until the next one's; ascending.
+    pub tighten: Vec<(Timestamp, Limit)>,
 }
 
 /// How an alias chooses among its targets.
@@ -254,6 +271,8 @@ pub struct Account {
     pub holds: Holds,
     /// What may be asked for; never more than the parent's.
     pub models: AllowedModels,
+    /// What a provider must be tagged with to be asked; all of the parent's, and its own.
+    pub require: Vec<String>,
     /// What its calls cost it on top; its parent's, key by key, unless it says otherwise.
     pub terms: Terms,
 }

@@ -80,6 +80,7 @@ impl Control {
             charged_path: charged_path.into(),
             holds: account.holds,
             models: account.models.clone(),
+            require: account.require.clone(),
             terms: account.terms,
             expires_at: row.expires_at,
             run: None,

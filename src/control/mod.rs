@@ -56,6 +56,8 @@ pub struct Account {
     pub holds: Holds,
     /// What it may ask for.
     pub models: Allowed,
+    /// What a provider must be tagged with to be asked.
+    pub require: Arc<[Arc<str>]>,
     /// On what terms its calls are charged.
     pub terms: Terms,
 }

@@ -154,6 +154,7 @@ impl Control {
             charged_path,
             holds: account.holds,
             models: account.models.clone(),
+            require: account.require.clone(),
             terms: account.terms,
             expires_at: Some(row.expires_at),
             run: Some(RunOf {

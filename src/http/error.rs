@@ -264,6 +264,17 @@ impl From<CallError> for Failed {
                 let message = format!("this account may not use the model {model:?}");
                 Failed::invalid(StatusCode::FORBIDDEN, "model_not_allowed", message).param("model")
             }
+            CallError::Sunset { model, successor } => {
+                let instead = successor.map_or(String::new(), |name| format!(": ask for {name:?}"));
+                let message = format!("the model {model:?} is no longer served{instead}");
+                Failed::invalid(StatusCode::GONE, "model_sunset", message).param("model")
+            }
+            CallError::Untagged { model, why } => {
+                let message =
+                    format!("this account may use no provider of {model:?}: the provider {why}");
+                Failed::invalid(StatusCode::FORBIDDEN, "provider_not_allowed", message)
+                    .param("model")
+            }
             CallError::CannotDo { model, endpoint } => {
                 let message = format!("no provider of {model:?} does {endpoint}");
                 Failed::invalid(StatusCode::BAD_REQUEST, "unsupported_operation", message)

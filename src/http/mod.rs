@@ -5,6 +5,7 @@ mod anthropic;
 mod caller;
 mod calls;
 pub mod corrections;
+mod ending;
 mod error;
 mod gemini;
 mod openai;

@@ -6,7 +6,7 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use tollgate_accounting::{Metric, Standing};
 
-use super::{Failed, Front, reading, stamp};
+use super::{Failed, Front, ending, reading, stamp};
 use crate::call::{Answered, Cached, Origin, Reader, Reply, Streamed};
 use crate::clock;
 use crate::ledger::{self, CallId, KeptReply, KeyName};
@@ -125,7 +125,7 @@ pub(super) async fn kept(front: &Front, name: KeyName) -> Result<KeptReply, Fail
 }
 
 fn origin(headers: &mut HeaderMap, from: &Origin) {
-    let Origin { provider, model, attempts, max_output_tokens, dropped, cached } = from;
+    let Origin { provider, model, attempts, max_output_tokens, dropped, cached, end } = from;
     put(headers, HeaderName::from_static("x-tollgate-provider"), provider);
     put(headers, HeaderName::from_static("x-tollgate-model"), model);
     put(headers, HeaderName::from_static("x-tollgate-attempts"), &attempts.to_string());
@@ -149,6 +149,9 @@ fn origin(headers: &mut HeaderMap, from: &Origin) {
     }
     if !dropped.is_empty() {
         put(headers, HeaderName::from_static("x-tollgate-dropped"), &dropped.join(", "));
+    }
+    if let Some(end) = end {
+        ending::headers(headers, end);
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Target {
     pub weight: u32,
     /// How many keys its provider has.
     pub keys: usize,
+    /// What its provider is tagged with.
+    pub tags: Arc<[Arc<str>]>,
     /// How it has been doing.
     pub health: Arc<Health>,
 }
@@ -88,6 +90,19 @@ pub struct Route {
     pub max_output_tokens: Option<u64>,
     /// Attempts beyond the first that its calls may still make.
     pub budget: Arc<RetryBudget>,
+    /// How it comes to its end, if it does.
+    pub end: Option<Arc<End>>,
+}
+
+/// How a name comes to its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct End {
+    /// From when its clients are told to leave it.
+    pub deprecated: Option<Timestamp>,
+    /// From when it is refused.
+    pub sunset: Option<Timestamp>,
+    /// The name to ask for instead.
+    pub successor: Option<String>,
 }
 
 impl Route {
@@ -100,7 +115,13 @@ impl Route {
             on_content_policy: Vec::new(),
             max_output_tokens: None,
             budget: Arc::default(),
+            end: None,
         }
+    }
+
+    /// Its end, if that has come.
+    pub fn ended(&self, now: Timestamp) -> Option<&End> {
+        self.end.as_deref().filter(|end| end.sunset.is_some_and(|sunset| sunset <= now))
     }
 
     /// Whether a call has more than one place to go.

@@ -1,6 +1,7 @@
 //! Why a target stands where it does in a plan, or is not in it, in words for people.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tollgate_accounting::{Money, ServiceTier, Timestamp};
@@ -54,8 +55,8 @@ pub enum Exclusion {
         /// Tokens it takes.
         window: u64,
     },
-    /// It is not marked with this, which the account asks for.
-    Unmarked(String),
+    /// Its provider is not tagged with this, which the account asks for.
+    Untagged(Arc<str>),
     /// It is expected to cost more than the route allows.
     Cost {
         /// What it is expected to cost.
@@ -72,8 +73,6 @@ pub enum Exclusion {
     },
     /// It cannot be asked now.
     NotReady(NotReady),
-    /// It is kept for when others refuse.
-    Kept,
 }
 
 impl Exclusion {
@@ -83,7 +82,7 @@ impl Exclusion {
             Exclusion::Cannot(_) => "capability",
             Exclusion::Unpriced(_) => "unpriced",
             Exclusion::Context { .. } => "context_window",
-            Exclusion::Unmarked(_) => "mark",
+            Exclusion::Untagged(_) => "tag",
             Exclusion::Cost { .. } => "price_ceiling",
             Exclusion::Latency { .. } => "latency_ceiling",
             Exclusion::NotReady(not) => match not.why {
@@ -92,7 +91,6 @@ impl Exclusion {
                 Unready::Credential => "credential",
                 Unready::Full => "full",
             },
-            Exclusion::Kept => "fallback",
         }
     }
 }
@@ -128,7 +126,7 @@ impl fmt::Display for Exclusion {
             Exclusion::Context { tokens, window } => {
                 write!(f, "takes {window} tokens, and the prompt has {tokens}")
             }
-            Exclusion::Unmarked(mark) => write!(f, "is not marked {mark}"),
+            Exclusion::Untagged(tag) => write!(f, "is not tagged {tag}"),
             Exclusion::Cost { expected, most } => {
                 write!(f, "expected to cost ${expected}, more than ${most}")
             }
@@ -136,7 +134,6 @@ impl fmt::Display for Exclusion {
                 write!(f, "expected to take {}, more than {}", span(*expected_us), span(*most_us))
             }
             Exclusion::NotReady(not) => not.fmt(f),
-            Exclusion::Kept => f.write_str("kept for when others refuse"),
         }
     }
 }

@@ -70,6 +70,8 @@ pub struct Caller {
     pub holds: Holds,
     /// What it may ask for.
     pub models: Allowed,
+    /// What a provider must be tagged with to be asked for it.
+    pub require: Arc<[Arc<str>]>,
     /// On what terms its calls are charged.
     pub terms: Terms,
     /// From when it is refused.
@@ -238,6 +240,7 @@ mod tests {
             charged_path: "acme".into(),
             holds: Holds::Adaptive,
             models: Allowed::All,
+            require: Arc::default(),
             terms: Terms::default(),
             expires_at: expires_at.map(Timestamp::from_micros),
             run: None,

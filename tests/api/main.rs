@@ -22,6 +22,7 @@ mod forwarding;
 mod gemini;
 mod holds;
 mod input;
+mod lifecycle;
 mod limits;
 mod markup;
 mod messages;

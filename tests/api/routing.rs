@@ -19,13 +19,15 @@ struct Several {
 }
 
 impl Several {
-    /// `route` is the alias's lines, `provider` those of each provider; `prices` dollars a million.
+    /// `route` is the alias's lines, `provider` those of each provider, `{n}` its number; `prices`
+    /// dollars a million.
     async fn new(route: &str, provider: &str, prices: &[&str], accounts: &str) -> Several {
         let mut upstreams = Vec::new();
         let mut tables = String::new();
         let mut targets = Vec::new();
         for (n, price) in prices.iter().enumerate() {
             let upstream = Upstream::start().await;
+            let provider = provider.replace("{n}", &n.to_string());
             tables.push_str(&format!(
                 "[providers.p{n}]\nkind = \"compatible\"\nbase_url = \"{}/v1\"\n\
                  api_key = \"env:UP_KEY\"\nmodels = [\"gpt-4o-mini\"]\n{provider}\n\
@@ -295,6 +297,23 @@ async fn a_refusal_for_its_content_or_length_goes_on_to_the_targets_kept_for_it(
     assert_eq!(several.call("@@status=400@@").await.status, 400);
     assert_eq!(several.asked(), [4, 1, 1]);
     several.gateway.audit().unwrap();
+}
+
+#[tokio::test]
+async fn an_account_asks_only_providers_that_are_tagged_with_what_it_requires() {
+    let accounts = "[accounts.acme]\nrequire = [\"region:1\"]\nlimits = [\"$50 per month\"]\n";
+    let tags = "tags = [\"all\", \"region:{n}\"]";
+    let several = Several::new("route = \"ordered\"", tags, &["1", "2"], accounts).await;
+    assert_eq!(several.call("hi").await.header("x-tollgate-provider"), Some("p1"));
+    let quote = several.client.post("/v1/quote", &any(chat("hi"))).await.json();
+    assert_eq!((places(&quote), &quote["left_out"][0]["reason"]), (vec!["p1"], &json!("tag")));
+    let mut body = chat("hi");
+    body["model"] = json!("p0/gpt-4o-mini");
+    let answer = several.client.post(CHAT, &body).await;
+    assert_eq!((answer.status, code(&answer).as_str()), (403, "provider_not_allowed"));
+    // Not even where the only other one fails.
+    assert_eq!(several.call("@@status=500@@").await.status, 502);
+    assert_eq!(several.asked()[0], 0);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ const SCOPE: Scope<'static> = Scope {
     dialect: Dialect::OpenAiChat,
     prompt: None,
     targets: &[("up", "https://up", "m")],
+    require: &[],
     cap: 100,
     headers: &[],
 };
@@ -144,6 +145,8 @@ fn whose_it_is_and_what_the_name_stands_for_are_in_the_key() {
     assert_eq!(keys.len(), scopes.len());
     let header = [("anthropic-beta", "x".to_owned())];
     assert!(!keys.contains(&chat_key(&Scope { headers: &header, ..SCOPE }, &body)));
+    let tags = ["eu".into()];
+    assert!(!keys.contains(&chat_key(&Scope { require: &tags, ..SCOPE }, &body)));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use http::HeaderMap;
 use serde::Serialize;
 use tollgate_providers::Dialect;
 
+use crate::clock;
 use crate::http::{Failed, Front, caller, json};
 use crate::routing::Route;
 use crate::tenants::Caller;
@@ -32,7 +33,9 @@ pub(in crate::http) async fn list(State(front): State<Front>, headers: HeaderMap
         Err(denied) => return Failed::from(denied).response(DIALECT, None),
     };
     let runtime = front.worker.services.runtime.load();
-    let mine = runtime.routes.iter().filter(|(name, _)| caller.models.allows(name));
+    let now = clock::now();
+    let served = runtime.routes.iter().filter(|(_, route)| route.ended(now).is_none());
+    let mine = served.filter(|(name, _)| caller.models.allows(name));
     let data = mine.map(|(name, route)| model(name, route)).collect();
     json(&List { object: "list", data })
 }
