@@ -248,7 +248,8 @@ impl Planner<'_> {
             let (cards, input, _) = counted.as_ref().filter(|_| wanted)?;
             expected(&cards.card, input.tokens, cached, need.output_tokens)
         };
-        let (plain, cost) = (cost(0), cost(believed));
+        let plain = cost(0);
+        let cost = if believed == 0 { plain } else { cost(believed) };
         let saves = plain.zip(cost).and_then(|(plain, cost)| plain.checked_sub(cost).ok());
         Offer {
             unfit: None,

@@ -85,12 +85,8 @@ impl Allowance {
     /// What is left of the scarcest limit, in thousandths.
     pub(super) fn headroom(&self, now: u64) -> u64 {
         let left = self.levels.iter().flatten();
-        left.map(|level| {
-            let part = u128::from(level.available(now)) * 1_000 / u128::from(level.limit.max(1));
-            u64::try_from(part).unwrap_or(1_000)
-        })
-        .min()
-        .unwrap_or(1_000)
+        let share = |level: &Level| level.available(now).saturating_mul(1_000) / level.limit.max(1);
+        left.map(share).min().unwrap_or(1_000)
     }
 
     /// Every limit heard of: its name, its size, what is left.

@@ -80,9 +80,8 @@ impl Peak {
         let silent = now.saturating_sub(self.at);
         let (halvings, rest) = (silent / HALF_LIFE_US, silent % HALF_LIFE_US);
         let value = u32::try_from(halvings).ok().and_then(|n| self.value.checked_shr(n));
-        let value = u128::from(value.unwrap_or(0));
-        let part = u128::from(HALF_LIFE_US * 2 - rest);
-        u64::try_from(value * part / u128::from(HALF_LIFE_US * 2)).unwrap_or(u64::MAX)
+        let value = value.unwrap_or(0).min(u64::MAX / (HALF_LIFE_US * 2));
+        value * (HALF_LIFE_US * 2 - rest) / (HALF_LIFE_US * 2)
     }
 }
 

@@ -135,7 +135,7 @@ impl Health {
     pub fn view(&self, need: Need, now: u64) -> View {
         let state = self.lock();
         View {
-            unready: state.ready(need, now).err(),
+            unready: state.unready(need, now),
             probe: state.switch.state(now) == Breaker::HalfOpen,
             first_us: state.latency.first_us(now),
             token_ns: state.latency.token_ns(now),
@@ -217,17 +217,29 @@ pub struct KeyReport {
 impl State {
     /// The key to be shown, or why there is none.
     fn ready(&self, need: Need, now: u64) -> Result<usize, NotReady> {
+        self.closed(now).map_or_else(|| self.key(need, now), Err)
+    }
+
+    /// Why no key can be shown, without choosing one of those that can.
+    fn unready(&self, need: Need, now: u64) -> Option<NotReady> {
+        self.closed(now).or_else(|| {
+            let ready = |key| why_not(key, need, now).is_none();
+            let any = self.keys.iter().any(ready);
+            if any { None } else { self.key(need, now).err() }
+        })
+    }
+
+    /// Why the target is asked by nobody.
+    fn closed(&self, now: u64) -> Option<NotReady> {
+        let not = |why, until| Some(NotReady { why, until });
         match self.switch.state(now) {
-            Breaker::Open(until) => return Err(NotReady { why: Unready::Breaker, until }),
-            Breaker::Probing => {
-                return Err(NotReady { why: Unready::Probed, until: now + PROBED_AGAIN_US });
+            Breaker::Open(until) => not(Unready::Breaker, until),
+            Breaker::Probing => not(Unready::Probed, now + PROBED_AGAIN_US),
+            Breaker::Closed | Breaker::HalfOpen if self.crowd.is_full() => {
+                not(Unready::Full, now + FULL_AGAIN_US)
             }
-            Breaker::Closed | Breaker::HalfOpen => {}
+            Breaker::Closed | Breaker::HalfOpen => None,
         }
-        if self.crowd.is_full() {
-            return Err(NotReady { why: Unready::Full, until: now + FULL_AGAIN_US });
-        }
-        self.key(need, now)
     }
 
     /// The key with the most left; equals take turns.
