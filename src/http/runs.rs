@@ -13,7 +13,7 @@ use tollgate_providers::Dialect;
 use super::{Failed, Front, caller, json, own, view};
 use crate::clock;
 use crate::control::{Control, ControlError, NewRun};
-use crate::ledger::RunRow;
+use crate::ledger::{Measure, RunRow};
 use crate::tenants::Caller;
 
 const DIALECT: Dialect = Dialect::OpenAiChat;
@@ -120,10 +120,10 @@ async fn shown(front: &Front, row: &RunRow) -> Result<Value, Failed> {
     let mut value = row_json(row);
     value["standing"] = limits.into();
     value["spent"] = json!({
-        "requests": spent.requests,
-        "input_tokens": spent.input_tokens,
-        "output_tokens": spent.output_tokens,
-        "charged_usd": spent.charged.to_string(),
+        "requests": spent.count(Measure::Requests),
+        "input_tokens": spent.count(Measure::InputTokens),
+        "output_tokens": spent.count(Measure::OutputTokens),
+        "charged_usd": spent.money(Measure::Charged).to_string(),
     });
     Ok(value)
 }

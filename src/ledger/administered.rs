@@ -3,8 +3,10 @@
 //! change with the entry that tells of it, in one transaction.
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
-use tollgate_accounting::{Money, Timestamp};
+use tollgate_accounting::Timestamp;
 
+use super::report::{Filter, GroupBy, Question, ReportRow};
+use super::rollup::QUARTER;
 use super::{Change, KeyRow, Ledger, Reader, Refused, StoreError, directory};
 
 /// The most rows of a list that is shown.
@@ -132,19 +134,6 @@ impl RunRow {
     }
 }
 
-/// What a run came to so far: the sums of its settled rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spent {
-    /// Calls.
-    pub requests: u64,
-    /// Input tokens posted.
-    pub input_tokens: u64,
-    /// Output tokens posted.
-    pub output_tokens: u64,
-    /// What was charged.
-    pub charged: Money,
-}
-
 impl Administered {
     pub(super) fn load(connection: &Connection, now: Timestamp) -> rusqlite::Result<Administered> {
         let mut plans = connection.prepare("SELECT account, plan FROM account_plans ORDER BY 1")?;
@@ -221,24 +210,18 @@ impl Reader {
         })
     }
 
-    /// What a run came to so far.
-    pub fn run_spent(&self, of: &RunRow) -> Result<Spent, StoreError> {
-        self.read(|connection| {
-            connection
-                .prepare_cached(
-                    "SELECT coalesce(sum(requests), 0), coalesce(sum(posted_input), 0),
-                         coalesce(sum(posted_output), 0), coalesce(sum(charged), 0)
-                     FROM entries WHERE account = ?1 AND received_at >= ?2 AND key = ?3",
-                )?
-                .query_row(params![of.parent, of.created_at.micros(), of.id], |row| {
-                    Ok(Spent {
-                        requests: row.get(0)?,
-                        input_tokens: row.get(1)?,
-                        output_tokens: row.get(2)?,
-                        charged: Money::from_nanos(row.get(3)?),
-                    })
-                })
-        })
+    /// What a run came to so far, from the roll-ups.
+    pub fn run_spent(&self, of: &RunRow) -> Result<ReportRow, StoreError> {
+        // Its key is its own, so that nothing of the quarter in which it began is another's.
+        let began = of.created_at.micros().div_euclid(QUARTER).saturating_mul(QUARTER);
+        let filter = Filter {
+            account: Some(of.parent.clone()),
+            from: Some(Timestamp::from_micros(began)),
+            only: vec![(GroupBy::Key, vec![of.id.clone()])],
+            ..Filter::default()
+        };
+        let rows = self.report(&Question::new(filter, Vec::new()))?;
+        Ok(rows.into_iter().next().unwrap_or_else(ReportRow::empty))
     }
 
     fn rows<T>(

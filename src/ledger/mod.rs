@@ -42,7 +42,7 @@ use tollgate_accounting::{
 };
 
 pub use adjust::AdjustError;
-pub use administered::{Administered, RaiseRow, RequestRow, RequestState, RunRow, Spent};
+pub use administered::{Administered, RaiseRow, RequestRow, RequestState, RunRow};
 pub use audit::{Audited, Discrepancy, audit};
 pub use backup::{Phase as CopyPhase, backup, restore};
 pub use bills::{ALL_MODELS, Billed, Compared};
