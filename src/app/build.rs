@@ -107,6 +107,7 @@ pub(super) fn tenancy(snapshot: &Snapshot) -> Tenancy {
         },
         require: words(&account.require),
         terms: account.terms,
+        share: account.share,
     };
     let plan = |(name, limits): (&String, &Vec<Limit>)| Plan {
         name: name.clone(),

@@ -85,6 +85,7 @@ impl Preview {
             models,
             require,
             terms,
+            share: 1,
             expires_at: None,
             run: None,
         })

@@ -11,7 +11,7 @@ use super::admit::Ask;
 use super::operation::Operation;
 use super::planning::{Candidate, Role, micros};
 use super::services::{Runtime, Site};
-use super::soon::Patience;
+use super::soon::{Patience, Turn};
 use super::{CallError, Inbound, Worker};
 use crate::clock;
 use crate::ledger::{OpenHold, Outcome, Stop};
@@ -57,9 +57,11 @@ pub(super) async fn walk<'p, 'r>(
     ask: &Ask<'p, 'r>,
     cap: Option<u64>,
     hold: OpenHold,
+    turn: Option<Turn>,
 ) -> Result<(OpenHold, Accepted<'p, 'r>), CallError> {
     let Ask { inbound, operation, plan, route, .. } = *ask;
     let budget = &*route.budget;
+    let mut turn = turn;
     budget.call();
     let (mut attempts, mut patience) = (0, Patience::default());
     let mut last = None;
@@ -82,7 +84,10 @@ pub(super) async fn walk<'p, 'r>(
             // The plan is a moment old: the target may have asked to be left alone since.
             let entered = candidate.target.health.enter(candidate.need, micros(clock::now()));
             let permit = match entered {
-                Ok(permit) => permit,
+                Ok(permit) => {
+                    drop(turn.take());
+                    permit
+                }
                 Err(not) => {
                     if attempts > 0 {
                         budget.give_back();

@@ -241,7 +241,9 @@ async fn make(
         curious: true,
         warm: services.prefixes.find(&trail, now),
     };
-    let plan = services.queues.waiting.plan(inbound, || planner.plan(&route)).await?.candidates;
+    let waiting = &services.queues.waiting;
+    let (planned, turn) = waiting.plan(caller, inbound, operation, || planner.plan(&route)).await?;
+    let plan = planned.candidates;
     let likely = sizes.likely(caller, &plan, operation.choices());
     let (plan, keyed, route) = (&*plan, keyed.as_ref(), &*route);
     let ask = admit::Ask { caller, inbound, operation, plan, route, keyed };
@@ -249,7 +251,7 @@ async fn make(
     let admit::Admitted { hold, cap, step } = services.queues.admit(admit).await?;
     let booked = keyed.zip(first).map(|(k, first)| repeat::Booked::new(ledger, k, first));
 
-    let (hold, accepted) = attempts::walk(worker, &runtime, &ask, cap, hold).await?;
+    let (hold, accepted) = attempts::walk(worker, &runtime, &ask, cap, hold, turn).await?;
     let attempts::Accepted { answer, site, candidate, permit, attempts, dropped } = accepted;
     let target = candidate.target;
     services.prefixes.note(&trail, target, candidate.input.tokens, now);

@@ -328,6 +328,7 @@ mod tests {
             models: Allowed::All,
             require: Arc::default(),
             terms: tollgate_accounting::Terms::default(),
+            share: 1,
             expires_at: None,
             run: None,
         };

@@ -1,18 +1,29 @@
 //! Calls that wait a moment for a provider's own limit, where refusing them would only bring them back.
+//! Each name that is asked for has one line, in which tenants take turns by their shares: a tenant with
+//! a thousand calls waiting delays another's by one.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
 
 use super::attempts::left;
 use super::planning::micros;
-use super::{CallError, Inbound};
+use super::{CallError, Inbound, Operation};
 use crate::clock;
 use crate::routing::{NotReady, Unready};
+use crate::tenants::Caller;
 
 /// The longest such wait in all.
 const LONGEST: Duration = Duration::from_secs(2);
 /// Calls that may wait at once; more are refused.
 const MOST: usize = 1024;
+/// Whoever was let through is waited for so long to take its place at a provider.
+const TURN: Duration = Duration::from_millis(50);
+/// What a call of a share of one counts.
+const CALL: u64 = 1_000_000;
 
 /// How much longer a call waits.
 pub(super) struct Patience(Duration);
@@ -41,45 +52,229 @@ impl Patience {
     }
 }
 
-/// Calls that wait a moment.
+/// The lines of those that wait.
+#[derive(Clone, Default)]
+pub(super) struct Waiting {
+    lines: Arc<Mutex<HashMap<Arc<str>, Line>>>,
+    count: Arc<AtomicUsize>,
+}
+
+/// Start-time fair queueing (Goyal, Vin and Cheng 1996): each call has the time at which its tenant's
+/// calls before it are served, in a time that runs as fast as the line is served.
 #[derive(Default)]
-pub(super) struct Waiting(AtomicUsize);
+struct Line {
+    /// By that time, then as they came.
+    calls: BTreeMap<Ticket, Arc<Notify>>,
+    /// When the last call of each tenant is served.
+    served: HashMap<Arc<str>, u64>,
+    /// The time of the call that was let through last.
+    now: u64,
+    came: u64,
+    /// Who was let through and has not taken its place, and until when that is waited for.
+    turn: Option<(Ticket, Instant)>,
+}
 
-/// A place among them.
-struct Place<'w>(&'w Waiting);
+type Ticket = (u64, u64);
 
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+impl Line {
+    fn join(&mut self, tenant: &Arc<str>, share: u32) -> (Ticket, Arc<Notify>) {
+        let begins = self.served.get(tenant).map_or(self.now, |last| self.now.max(*last));
+        let ends = begins.saturating_add(CALL / u64::from(share.max(1)));
+        self.served.insert(tenant.clone(), ends);
+        self.came += 1;
+        let ticket = (begins, self.came);
+        let notify = Arc::new(Notify::new());
+        self.calls.insert(ticket, notify.clone());
+        (ticket, notify)
+    }
+
+    fn wake(&self) {
+        if let Some((_, first)) = self.calls.first_key_value() {
+            first.notify_one();
+        }
     }
 }
 
+/// A place in a line; left by being dropped.
+struct Place {
+    waiting: Waiting,
+    line: Arc<str>,
+    ticket: Ticket,
+    notify: Arc<Notify>,
+}
+
+/// The turn of a call that was let through; the next one's begins when it is dropped.
+pub(super) struct Turn {
+    _place: Place,
+}
+
 impl Waiting {
-    /// Plans until there is a target, as long as one is to be asked soon.
+    /// Plans until there is a target, as long as one is to be asked soon. The turn that comes with a plan
+    /// is to be dropped once its call has its place at the provider.
     pub(super) async fn plan<T>(
         &self,
+        caller: &Caller,
         inbound: &Inbound,
+        operation: &Operation<'_>,
         plan: impl Fn() -> Result<T, CallError>,
-    ) -> Result<T, CallError> {
-        let mut patience = Patience::default();
+    ) -> Result<(T, Option<Turn>), CallError> {
+        // Nobody goes past those who wait for the same.
+        let line = || line(caller, operation);
         let mut place = None;
-        loop {
+        if self.count.load(Ordering::Relaxed) > 0 && self.lock().contains_key(&line()) {
+            place = self.enter(line(), caller);
+        }
+        let mut patience = Patience::default();
+        if place.is_none() {
             let error = match plan() {
                 Err(error @ CallError::NotReady { .. }) => error,
-                other => return other,
+                other => return Ok((other?, None)),
             };
             let CallError::NotReady { not, .. } = &error else { return Err(error) };
-            let Some(wait) = patience.spend(not, inbound) else { return Err(error) };
-            if place.is_none() {
-                place = Some(self.enter().ok_or(error)?);
+            if Patience::default().spend(not, inbound).is_none() {
+                return Err(error);
             }
+            place = self.enter(line(), caller);
+            if place.is_none() {
+                return Err(error);
+            }
+        }
+        let Some(place) = place else { return Ok((plan()?, None)) };
+        let began = Instant::now();
+        loop {
+            let most = left(inbound).map_or(LONGEST, |left| left.min(LONGEST));
+            let left = most.saturating_sub(began.elapsed());
+            if let Some(wait) = place.behind() {
+                if left.is_zero() {
+                    return Ok((plan()?, None));
+                }
+                let _ = tokio::time::timeout(wait.min(left), place.notify.notified()).await;
+                continue;
+            }
+            let error = match plan() {
+                Ok(plan) => return Ok((plan, Some(place.turn()))),
+                Err(error) => error,
+            };
+            let CallError::NotReady { not, .. } = &error else { return Err(error) };
+            patience.0 = patience.0.min(left);
+            let Some(wait) = patience.spend(not, inbound) else { return Err(error) };
             tokio::time::sleep(wait).await;
         }
     }
 
-    fn enter(&self) -> Option<Place<'_>> {
-        let place = Place(self);
-        let before = self.0.fetch_add(1, Ordering::Relaxed);
-        (before < MOST).then_some(place)
+    /// A place at the line's end, which for its tenant may be its beginning; none where too many wait.
+    fn enter(&self, line: Arc<str>, caller: &Caller) -> Option<Place> {
+        let tenant = caller.account.split('/').next().unwrap_or_default();
+        let mut lines = self.lock();
+        if self.count.load(Ordering::Relaxed) >= MOST {
+            return None;
+        }
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let joined = lines.entry(line.clone()).or_default();
+        let (ticket, notify) = joined.join(&tenant.into(), caller.share);
+        drop(lines);
+        Some(Place { waiting: self.clone(), line, ticket, notify })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Line>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Those who ask for the same, of the same providers, wait for the same.
+fn line(caller: &Caller, operation: &Operation<'_>) -> Arc<str> {
+    let tags = caller.require.join(",");
+    format!("{}\n{}\n{tags}", operation.model(), operation.endpoint()).into()
+}
+
+impl Place {
+    /// How long to wait, at most, before asking again; none where it is this one's turn.
+    fn behind(&self) -> Option<Duration> {
+        let mut lines = self.waiting.lock();
+        let line = lines.get_mut(&self.line)?;
+        let is_first = line.calls.first_key_value().is_some_and(|(first, _)| *first == self.ticket);
+        if !is_first {
+            return Some(LONGEST);
+        }
+        let (_, until) = line.turn?;
+        let wait = until.saturating_duration_since(Instant::now());
+        if wait.is_zero() {
+            line.turn = None;
+        }
+        (!wait.is_zero()).then_some(wait)
+    }
+
+    fn turn(self) -> Turn {
+        let mut lines = self.waiting.lock();
+        if let Some(line) = lines.get_mut(&self.line) {
+            line.calls.remove(&self.ticket);
+            line.now = line.now.max(self.ticket.0);
+            line.turn = Some((self.ticket, Instant::now() + TURN));
+            line.wake();
+        }
+        drop(lines);
+        Turn { _place: self }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.waiting.count.fetch_sub(1, Ordering::Relaxed);
+        let mut lines = self.waiting.lock();
+        let Some(line) = lines.get_mut(&self.line) else { return };
+        line.calls.remove(&self.ticket);
+        line.turn = line.turn.filter(|(ticket, _)| *ticket != self.ticket);
+        line.wake();
+        if line.calls.is_empty() && line.turn.is_none() {
+            lines.remove(&self.line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who is served in which order, of calls that came as written; each with its share.
+    fn served(calls: &[(&str, u32)]) -> String {
+        let mut line = Line::default();
+        let mut names = HashMap::new();
+        for (tenant, share) in calls {
+            let (ticket, _) = line.join(&Arc::from(*tenant), *share);
+            names.insert(ticket, *tenant);
+        }
+        line.calls.keys().map(|ticket| names[ticket]).collect()
+    }
+
+    #[test]
+    fn a_tenant_with_many_calls_delays_another_by_one() {
+        let mut calls = [("a", 1); 6].to_vec();
+        calls.extend([("b", 1); 2]);
+        assert_eq!(served(&calls), "ababaaaa");
+    }
+
+    #[test]
+    fn shares_are_kept() {
+        let mut calls = [("a", 1); 4].to_vec();
+        calls.extend([("b", 3); 6]);
+        let order = served(&calls);
+        // Of the first eight, a quarter is the smaller share's.
+        assert_eq!(order[..8].matches('a').count(), 2, "{order}");
+    }
+
+    #[test]
+    fn who_was_away_has_not_saved_up() {
+        let mut line = Line::default();
+        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        for _ in 0..5 {
+            let (ticket, _) = line.join(&a, 1);
+            line.calls.remove(&ticket);
+            line.now = ticket.0;
+        }
+        let first = line.join(&a, 1).0;
+        let (one, two) = (line.join(&b, 1).0, line.join(&b, 1).0);
+        assert!(one < first || one.0 == line.now);
+        assert!(two.0 >= one.0 + CALL);
+        assert!(first < two);
     }
 }

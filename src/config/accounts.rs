@@ -15,7 +15,7 @@ use super::{
     snapshot::{Account, AllowedModels, Holds, covers},
 };
 
-const RESERVED: [&str; 11] = [
+const RESERVED: [&str; 12] = [
     "timezone",
     "limits",
     "limit",
@@ -27,6 +27,7 @@ const RESERVED: [&str; 11] = [
     "markup",
     "markup_per_request",
     "failed_attempts",
+    "share",
 ];
 /// A call is checked against every account on its path.
 const DEEPEST: usize = 8;
@@ -43,6 +44,7 @@ struct Inherited<'p> {
     models: &'p AllowedModels,
     require: &'p [String],
     terms: Terms,
+    share: u32,
     /// The limits of all parents.
     limits: Vec<Above>,
 }
@@ -66,6 +68,7 @@ pub(super) fn accounts(root: &Section<'_>, names: &Names, plans: &Plans) -> Vec<
         models: &AllowedModels::All,
         require: &[],
         terms: Terms::default(),
+        share: 1,
         limits: Vec::new(),
     };
     for (name, field) in root.section("accounts").iter().flat_map(Section::rest) {
@@ -114,6 +117,7 @@ fn account(
         models: models.unwrap_or_else(|| parent.models.clone()),
         require: required(table.get("require"), parent.require, names),
         terms: terms(&table, parent.terms),
+        share: share(table.get("share"), parent),
     };
     let below = inherited(&account, parent);
     let mut children = Vec::new();
@@ -143,6 +147,7 @@ fn inherited<'p>(account: &'p Account, parent: &Inherited<'_>) -> Inherited<'p> 
         models: &account.models,
         require: &account.require,
         terms: account.terms,
+        share: account.share,
         limits: parent.limits.iter().cloned().chain(own).collect(),
     }
 }
@@ -157,6 +162,15 @@ fn terms(table: &Section<'_>, parent: Terms) -> Terms {
         field.choice(&all.map(|policy| (policy.name(), policy)))
     });
     Terms { markup: share.with_fee(fee), failed: failed.unwrap_or(parent.failed) }
+}
+
+/// A tenant's share of what its calls wait for; tenants wait beside each other, their children do not.
+fn share(field: Option<Field<'_>>, parent: &Inherited<'_>) -> u32 {
+    let Some(field) = field else { return parent.share };
+    if parent.depth > 0 {
+        field.key_error("only a tenant, at the top, has a share", None);
+    }
+    field.whole(1..=1_000).and_then(|share| u32::try_from(share).ok()).unwrap_or(1)
 }
 
 /// The parent's tags and its own: a child cannot be free of what its parent asks for.

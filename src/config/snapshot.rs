@@ -275,6 +275,8 @@ pub struct Account {
     pub require: Vec<String>,
     /// What its calls cost it on top; its parent's, key by key, unless it says otherwise.
     pub terms: Terms,
+    /// How much it gets of a provider's limits beside other tenants; a child has its tenant's.
+    pub share: u32,
 }
 
 /// How much a call reserves before it is sent.

@@ -82,6 +82,7 @@ impl Control {
             models: account.models.clone(),
             require: account.require.clone(),
             terms: account.terms,
+            share: account.share,
             expires_at: row.expires_at,
             run: None,
         };

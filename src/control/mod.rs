@@ -60,6 +60,8 @@ pub struct Account {
     pub require: Arc<[Arc<str>]>,
     /// On what terms its calls are charged.
     pub terms: Terms,
+    /// How much its tenant gets of a provider's limits, beside other tenants.
+    pub share: u32,
 }
 
 /// A named set of limits.

@@ -156,6 +156,7 @@ impl Control {
             models: account.models.clone(),
             require: account.require.clone(),
             terms: account.terms,
+            share: account.share,
             expires_at: Some(row.expires_at),
             run: Some(RunOf {
                 account: account.path.as_str().into(),

@@ -74,6 +74,8 @@ pub struct Caller {
     pub require: Arc<[Arc<str>]>,
     /// On what terms its calls are charged.
     pub terms: Terms,
+    /// How much its tenant gets of a provider's limits, beside other tenants.
+    pub share: u32,
     /// From when it is refused.
     pub expires_at: Option<Timestamp>,
     /// The run it is, if it is one.
@@ -242,6 +244,7 @@ mod tests {
             models: Allowed::All,
             require: Arc::default(),
             terms: Terms::default(),
+            share: 1,
             expires_at: expires_at.map(Timestamp::from_micros),
             run: None,
         }

@@ -11,6 +11,10 @@ use crate::harness::stage::{CHAT, RICH, chat, row_of, streamed};
 use crate::harness::upstream::Upstream;
 use crate::harness::upstream::script::Reply;
 
+/// A whole reply of one token.
+const WHOLE: &str = "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Hi\"},\
+                     \"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}";
+
 /// A gateway with an alias `any` over one scripted provider for each price, in that order.
 struct Several {
     upstreams: Vec<Upstream>,
@@ -111,11 +115,34 @@ async fn a_short_wait_is_waited_for_rather_than_refused() {
 }
 
 #[tokio::test]
+async fn a_tenant_with_many_calls_leaves_others_their_share_of_a_providers_limit() {
+    let accounts = "[accounts.acme]\nlimits = [\"$1000 per month\"]\n\
+                    [accounts.other]\nlimits = [\"$1000 per month\"]\n";
+    let several = Several::new("", "max_retries = 0", &["1"], accounts).await;
+    // One call in 100 ms from now on.
+    let told = Reply::whole(200, WHOLE)
+        .with_header("x-ratelimit-limit-requests", "10")
+        .with_header("x-ratelimit-remaining-requests", "0")
+        .with_header("x-ratelimit-reset-requests", "1s");
+    several.upstreams[0].push("gpt-4o-mini", told);
+    assert_eq!(several.call("hi").await.status, 200);
+    let other = several.gateway.client("other");
+    let many = join_all((0..60).map(|_| several.call("hi")));
+    let few = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let call = || async { other.post(CHAT, &any(chat("hi"))).await };
+        join_all((0..4).map(|_| call())).await
+    };
+    let (many, few) = tokio::join!(many, few);
+    let refused = many.iter().filter(|answer| answer.status == 429).count();
+    assert!(refused > 0, "there was enough for everybody");
+    assert!(few.iter().all(|answer| answer.status == 200));
+}
+
+#[tokio::test]
 async fn a_provider_that_would_refuse_is_not_asked() {
     let several = Several::new("route = \"ordered\"", "", &["1", "1"], RICH).await;
-    let reply = "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Hi\"},\
-                 \"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}";
-    let told = Reply::whole(200, reply)
+    let told = Reply::whole(200, WHOLE)
         .with_header("x-ratelimit-limit-requests", "10")
         .with_header("x-ratelimit-remaining-requests", "1")
         .with_header("x-ratelimit-reset-requests", "9m0s");
