@@ -5,6 +5,7 @@
 // FLOOR 4
 pub mod http;
 // FLOOR 3
+pub mod alerts;
 pub mod call;
 pub mod control;
 // FLOOR 2

@@ -25,7 +25,7 @@ mod usage;
 pub use amounts::{Amounts, Change, Totals};
 pub use book::{
     AccountId, AccountSpec, Balance, Book, ConfigureError, Fit, Held, HoldId, HoldView, Outcome,
-    RestoredHold, Settlement, Standing, Trial, Unrestorable, Violation,
+    Reached, RestoredHold, Settlement, Standing, Trial, Unrestorable, Violation,
 };
 pub use charge::{BadCharge, Charge, FailedAttempts, Markup, Terms};
 pub use forecast::Forecast;

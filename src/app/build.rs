@@ -10,6 +10,7 @@ use tollgate_providers::demo::MODELS;
 use tollgate_providers::{Bounds, provider};
 use tollgate_tokenizer::family;
 
+use crate::alerts::{Hook, Settings};
 use crate::call::{Counting, OnClientGone, Runtime, Site};
 use crate::clock;
 use crate::config::{self, AllowedModels, Snapshot};
@@ -87,6 +88,22 @@ impl Healths {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, health| Arc::strong_count(health) > 1);
     }
+}
+
+/// What is told without being asked, and to whom.
+pub(super) fn alerts(snapshot: &Snapshot) -> Option<Settings> {
+    let alerts = snapshot.alerts.as_ref()?;
+    let paths = snapshot.accounts.iter().map(|account| account.path.clone());
+    Some(Settings {
+        // The configuration was checked by the same constructor.
+        hook: Hook::new(alerts.url.clone(), alerts.secret.expose()).ok()?,
+        thresholds: alerts.thresholds.clone(),
+        burn_permille: alerts.burn_percent.saturating_mul(10),
+        anomaly_times: alerts.anomaly_times,
+        anomaly_least: alerts.anomaly_least,
+        drift_percent: alerts.drift_percent,
+        accounts: std::iter::once(String::new()).chain(paths).collect(),
+    })
 }
 
 /// The configuration's tenants as the operator's control takes them.

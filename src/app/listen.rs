@@ -205,6 +205,7 @@ impl Housekeeping {
 }
 
 pub(super) fn housekeeping(
+    name: &str,
     every: Duration,
     work: impl Fn(u64) + Send + 'static,
 ) -> Result<Housekeeping, StartError> {
@@ -218,7 +219,7 @@ pub(super) fn housekeeping(
             std::thread::park_timeout(every);
         }
     };
-    let thread = std::thread::Builder::new().name("housekeeping".into()).spawn(run)?;
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
     Ok(Housekeeping { thread, end })
 }
 

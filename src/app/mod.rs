@@ -18,6 +18,7 @@ pub use build::price_list;
 pub use pepper::PepperError;
 pub use preview::{Preview, runtime};
 
+use crate::alerts::Alerts;
 use crate::cache::Current;
 use crate::call::{Counting, Drains, Flights, Prefixes, Queues, Services, Sizes, Worker};
 use crate::config::{self, Snapshot};
@@ -30,7 +31,7 @@ use crate::ledger::{
 use crate::prompts::Shelf;
 use crate::telemetry;
 use crate::tenants::{Directory, Strangers};
-use crate::upstream::{Demo, Upstream};
+use crate::upstream::{Demo, Poster, Upstream};
 use build::Healths;
 
 /// How often what has no owner is looked after: calls past their deadline, gauges.
@@ -129,6 +130,9 @@ impl Gateway {
         let control = Control::new(ledger.clone(), directory.clone(), reader.clone(), stop.clone());
         let control = Arc::new(control);
         control.set_tenancy(tenancy)?;
+        let poster = Poster::new(stop.clone())?;
+        let alerts = Alerts::new(ledger.clone(), reader.clone(), poster);
+        alerts.configure(build::alerts(&snapshot));
         let prompts = Arc::new(Shelf::default());
         let publisher = Publisher::new(opened.ledger.clone(), reader.clone(), prompts.clone());
         let publisher = Arc::new(publisher);
@@ -157,6 +161,7 @@ impl Gateway {
             healths,
             counting,
             strangers: Arc::new(build::strangers(&snapshot)),
+            alerts: Arc::new(alerts),
             accepted: ArcSwap::new(snapshot),
             turn: Mutex::default(),
         });
@@ -244,7 +249,11 @@ impl Gateway {
             }
         };
         let last = reload.clone();
-        let housekeeping = listen::housekeeping(TICK, {
+        let telling = {
+            let alerts = reload.alerts.clone();
+            listen::housekeeping("alerts", TICK, move |ticks| alerts.tick(ticks))?
+        };
+        let housekeeping = listen::housekeeping("housekeeping", TICK, {
             let (services, reload, control) = (services.clone(), reload.clone(), control.clone());
             move |ticks| {
                 services.ledger.sweep();
@@ -275,6 +284,7 @@ impl Gateway {
         ready(&control, data.address, admin_plane.as_ref().map(|plane| plane.address));
         data.run(drain, &services.drains.tasks);
         housekeeping.stop();
+        telling.stop();
         last.store_learned();
         if let Some(plane) = admin_plane {
             plane.stop();
@@ -299,6 +309,7 @@ struct Reload {
     healths: Healths,
     counting: Arc<Counting>,
     strangers: Arc<Strangers>,
+    alerts: Arc<Alerts>,
     /// The configuration that was last accepted.
     accepted: ArcSwap<Snapshot>,
     /// One change at a time.
@@ -321,6 +332,7 @@ impl Reload {
             snapshot.gateway.trusted_proxies.clone(),
         );
         self.healths.sweep();
+        self.alerts.configure(build::alerts(&snapshot));
         self.accepted.store(snapshot);
         tracing::info!("the configuration was reloaded");
         Ok(())

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod admin;
+mod alerts;
 mod audit;
 mod backup;
 mod bill;
@@ -46,6 +47,7 @@ pub(crate) fn run(cli: Cli, output: &mut Output) -> Result<Exit> {
         Command::Prompt(command) => prompt::run(&global, command, output),
         Command::Rerate(args) => rerate::run(&global, &args, output),
         Command::Reconcile(args) => reconcile::run(&global, &args, output),
+        Command::Alerts(command) => alerts::run(&global, command, output),
         Command::Audit(_) => audit::run(&global, output),
         Command::Backup(args) => backup::backup(&global, &args, output),
         Command::Restore(args) => backup::restore(&global, &args, output),

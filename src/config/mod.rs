@@ -3,6 +3,7 @@
 //! name. Loading either gives a whole snapshot or changes nothing, which makes a reload safe.
 
 mod accounts;
+mod alerts;
 mod cache;
 mod gateway;
 mod limits;
@@ -28,8 +29,8 @@ pub use limits::ENDPOINTS;
 pub use problem::{Place, Problem, Severity};
 pub use secret::Secret;
 pub use snapshot::{
-    Account, Admin, Alias, AllowedModels, Durability, End, Gateway, Holds, OnClientGone, Prices,
-    Prompts, Provider, Route, Server, Snapshot, Storage, Target, UnknownPrice,
+    Account, Admin, Alerts, Alias, AllowedModels, Durability, End, Gateway, Holds, OnClientGone,
+    Prices, Prompts, Provider, Route, Server, Snapshot, Storage, Target, UnknownPrice,
 };
 pub use tokenizers::Tokenizers;
 
@@ -93,6 +94,7 @@ fn snapshot<'t>(reader: &'t Reader<'t>, table: &'t DeTable<'t>) -> Snapshot {
     if let Some(prompts) = &prompts {
         prompts::models(prompts, &names, reader);
     }
+    let alerts = alerts::alerts(&root);
     let gateway = gateway::gateway(&root, &names);
     let plans = gateway::plans(&root, &names);
     let accounts = accounts::accounts(&root, &names, &plans);
@@ -117,6 +119,7 @@ fn snapshot<'t>(reader: &'t Reader<'t>, table: &'t DeTable<'t>) -> Snapshot {
         plans,
         accounts,
         prompts,
+        alerts,
         warnings,
     }
 }

@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub accounts: Vec<Account>,
     /// Templates, if there are any.
     pub prompts: Option<Prompts>,
+    /// What is told without being asked, if anybody is.
+    pub alerts: Option<Alerts>,
     /// What works, though probably not as meant.
     pub warnings: Vec<Problem>,
 }
@@ -314,6 +316,25 @@ pub(super) fn covers(pattern: &str, name: &str) -> bool {
         Some(beginning) => name.starts_with(beginning),
         None => pattern == name,
     }
+}
+
+/// What is told without being asked, and to whom.
+#[derive(Debug)]
+pub struct Alerts {
+    /// Where alerts are posted to.
+    pub url: http::Uri,
+    /// What they are signed with.
+    pub secret: Secret,
+    /// The parts of a budget that are told of, in hundredths.
+    pub thresholds: Vec<u32>,
+    /// The burn rate that is told of, in hundredths of the one that lasts the period; 0 for none.
+    pub burn_percent: i64,
+    /// An hour is told of that costs so many times what is usual; 0 for none.
+    pub anomaly_times: i64,
+    /// Below that, no hour is unusual.
+    pub anomaly_least: Money,
+    /// Counts of a provider's are told of that are so many hundredths from ours; 0 for none.
+    pub drift_percent: i64,
 }
 
 /// Templates on disk.

@@ -31,6 +31,7 @@ fn env(name: &str) -> Option<String> {
         "EMPTY" => Some("\n".to_owned()),
         "SHORT" => Some("short".to_owned()),
         "SPACED" => Some("two words that are long enough".to_owned()),
+        "TOLLGATE_HOOK_SECRET" => Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
         name if name.starts_with("NO_") => None,
         name => Some(format!("the-value-of-{name}")),
     }
@@ -146,6 +147,7 @@ fn what_the_example_comments_out_is_good_as_well() {
     let snapshot = parse(&text, "examples/tollgate.toml", &env).unwrap();
     assert_eq!(snapshot.server.workers, Some(4));
     assert!(matches!(snapshot.unknown_price, UnknownPrice::Ceiling(_)));
+    assert_eq!(snapshot.alerts.map(|alerts| alerts.thresholds), Some(vec![50, 80, 100]));
 }
 
 #[test]

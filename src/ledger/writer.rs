@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
-use tollgate_accounting::{Amounts, Balance, PriceCard, Timestamp};
+use tollgate_accounting::{Amounts, Balance, PriceCard, Reached, Timestamp};
 
 use super::entry::{COLUMNS, Entry, GENESIS};
 use super::idempotency::{self, Keyed};
@@ -15,7 +15,8 @@ use super::reserve::Reserve;
 use super::rollup::{Fold, Rolled};
 use super::settlement::{Attempt, CallFacts};
 use super::sync::{AtomicBool, Mutex, Ordering, PoisonError, mpsc, thread};
-use super::{Ledger, cards};
+use super::{Ledger, cards, outbox};
+use crate::clock;
 
 /// How long the writer rests after a group: as many times as long as the group took. A quiet gateway
 /// commits at once; a busy one gathers larger groups, which cost less a row, and leaves the core to
@@ -96,6 +97,8 @@ pub(super) struct Snapshot {
 struct Group {
     events: Vec<Event>,
     balances: Vec<Balance>,
+    /// Budgets that reached a part of their amount by these events.
+    reached: Vec<Reached>,
     up_to: u64,
     last: bool,
 }
@@ -205,6 +208,7 @@ impl Writer {
         Group {
             events,
             balances: state.book.take_dirty(),
+            reached: state.book.take_reached(),
             up_to: state.last_seq,
             last: ending(&state),
         }
@@ -307,6 +311,7 @@ impl Writer {
         for balance in &group.balances {
             upsert_balance(&transaction, balance)?;
         }
+        outbox::put_reached(&transaction, &group.reached, clock::now())?;
         let (facets, last) = rolled.add(&transaction, fold)?;
         transaction.commit()?;
         rolled.committed(facets, last);

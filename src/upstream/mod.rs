@@ -5,6 +5,7 @@ mod body;
 mod demo;
 mod endpoint;
 mod local;
+mod post;
 mod sigv4;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +24,7 @@ pub use body::{Body, Broken};
 pub use demo::Demo;
 pub use endpoint::{BadEndpoint, Endpoint, Patience, Place};
 pub use local::{LocalError, request as request_local};
+pub use post::{PostError, Poster};
 pub use sigv4::SigningKey;
 
 use crate::ledger::OpenHold;

@@ -9,6 +9,7 @@ mod harness;
 
 mod admin;
 mod agents;
+mod alerts;
 mod anthropic;
 mod budgets;
 mod cache;

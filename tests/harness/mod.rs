@@ -6,6 +6,7 @@
 pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod ledger;
+pub(crate) mod receiver;
 pub(crate) mod stage;
 pub(crate) mod upstream;
 

@@ -214,6 +214,7 @@ impl Book {
             since: self.latest,
             is_restored: false,
             is_dirty: false,
+            told: None,
         };
         match self.limits.get_mut(index as usize) {
             Some(place) => *place = node,

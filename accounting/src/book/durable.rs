@@ -66,6 +66,7 @@ impl Book {
             node.is_dirty = false;
             let account = &self.accounts[node.account as usize].path;
             let since = node.since.micros();
+            self.watch.look(node, account);
             node.state.rows(&node.rule, &mut |Row { period, fields: [a, b, c] }| {
                 rows.push(Balance {
                     account: account.clone(),

@@ -13,6 +13,7 @@ mod durable;
 mod finish;
 mod forget;
 mod ids;
+mod reached;
 mod refuse;
 mod standing;
 mod trial;
@@ -25,6 +26,7 @@ pub use audit::Violation;
 pub use configure::{AccountSpec, ConfigureError};
 pub use durable::{Balance, RestoredHold, Unrestorable};
 pub use finish::{Outcome, Settlement};
+pub use reached::Reached;
 pub use standing::{HoldView, Standing};
 pub use trial::{Fit, Trial};
 
@@ -83,6 +85,7 @@ pub struct Book {
     dirty_accounts: Vec<u32>,
     dirty_limits: Vec<u32>,
     scratch: Vec<Slot>,
+    watch: reached::Watch,
 }
 
 #[derive(Clone, Debug)]
@@ -116,6 +119,8 @@ struct Node {
     since: Timestamp,
     is_restored: bool,
     is_dirty: bool,
+    /// The part of it that was told of last, and the start of the period it was told in.
+    told: Option<(Timestamp, u32)>,
 }
 
 #[derive(Clone, Debug)]
@@ -179,6 +184,7 @@ impl Book {
             dirty_accounts: Vec::new(),
             dirty_limits: Vec::new(),
             scratch: Vec::new(),
+            watch: reached::Watch::default(),
         };
         book.ensure_account("");
         book

@@ -249,6 +249,14 @@ impl State {
         }
     }
 
+    /// The current window, of those that begin and end, and what was used in it.
+    pub(crate) fn period_use(&self, rule: &Rule) -> Option<(Period, i64)> {
+        match self {
+            State::Windows(windows) if rule.shape != Shape::Sliding => Some(windows.current()),
+            _ => None,
+        }
+    }
+
     /// The rows that changed since the last call.
     pub(crate) fn rows(&mut self, rule: &Rule, push: &mut dyn FnMut(Row)) {
         match self {

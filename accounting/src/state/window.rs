@@ -154,6 +154,11 @@ impl Windows {
         self.view_current(rule, now)
     }
 
+    pub(super) fn current(&self) -> (Period, i64) {
+        let Balance { start, end, posted, .. } = self.now;
+        (Period { start, end }, posted)
+    }
+
     pub(super) fn rows(&mut self, rule: &Rule, push: &mut dyn FnMut(Row)) {
         let newest = self.newest.unwrap_or(self.now.start);
         for balance in self.past.iter_mut().chain([&mut self.now]) {

@@ -8,6 +8,7 @@ mod configuring;
 mod edges;
 mod periods;
 mod properties;
+mod reached;
 mod recovery;
 mod scars;
 mod words;

@@ -1,6 +1,7 @@
 //! Everything that can be typed after `tollgate`. What cannot be right, a misspelt limit or date,
 //! is refused here with exit code 2, before anything is opened.
 
+mod alerts;
 mod call;
 mod correct;
 mod demo;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use alerts::{AlertsCommand, AlertsListArgs};
 pub use call::{CountArgs, QuoteArgs, RequestCommand, RequestShowArgs};
 pub use correct::{ReconcileArgs, RerateArgs};
 pub use demo::DemoArgs;
@@ -134,6 +136,9 @@ pub enum Command {
     Rerate(RerateArgs),
     /// Lay a provider's bill beside what the ledger believes is owed
     Reconcile(ReconcileArgs),
+    /// What is told to a webhook without being asked: a trial of it, and what was told
+    #[command(subcommand)]
+    Alerts(AlertsCommand),
     /// Verify the ledger: every sum and the chain of its rows
     Audit(AuditArgs),
     /// Copy the ledger, beside a running gateway too, and verify the copy
