@@ -28,6 +28,7 @@ mod limits;
 mod markup;
 mod messages;
 mod odd_usage;
+mod organization;
 mod plans;
 mod prices;
 mod prompts;
