@@ -6,7 +6,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a measurement that cannot go on stops")]
 #![expect(clippy::print_stdout, reason = "figures are for people")]
 
-use std::path::{Path, PathBuf};
+mod shared;
+
 use std::pin::pin;
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
@@ -17,19 +18,17 @@ use tollgate::ledger::{
     OpenHold, Opened, Outcome, Reach, Refused, audit,
 };
 use tollgate_accounting::{
-    AccountId, AccountSpec, Amounts, Class, Facets, Money, PriceCard, Provenance, Rates, Terms,
-    Tier, Timestamp, UnitPrice,
+    AccountId, AccountSpec, Amounts, Facets, Money, PriceCard, Provenance, Terms, Timestamp,
 };
+
+use shared::{Place, a_second, card, folder, rows_asked, spec};
 
 const ACCOUNTS: usize = 100;
 const RATE: u64 = 10_000;
 const PACED: Duration = Duration::from_secs(10);
 
 fn main() {
-    // `cargo bench` passes words of its own, `cargo test --benches` too.
-    let rows = std::env::args().find_map(|word| word.replace('_', "").parse().ok());
-    let folder = std::env::var_os("TOLLGATE_BENCH_DIR").map(PathBuf::from);
-    let folder = folder.unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into());
+    let (rows, folder) = (rows_asked(), folder());
     println!("files in {}", folder.display());
     for (durability, name) in [(Durability::Process, "process"), (Durability::Power, "power")] {
         paced(&Place::new(&folder), durability, name);
@@ -111,10 +110,6 @@ fn write(place: &Place, rows: u64) {
     bench.opened.close();
 }
 
-fn a_second(count: u64, took: Duration) -> u128 {
-    u128::from(count) * 1_000_000 / took.as_micros().max(1)
-}
-
 struct Bench {
     opened: Opened,
     accounts: Vec<(AccountId, Arc<str>)>,
@@ -129,7 +124,7 @@ impl Bench {
             (id, Arc::from(path))
         };
         let accounts = (0..ACCOUNTS).map(|at| id(format!("tenant/team{at}"))).collect();
-        Bench { opened, accounts, card: card() }
+        Bench { opened, accounts, card: card("bench/1", "0.15", "0.60") }
     }
 
     fn hold(&self, number: usize) -> Result<OpenHold, Refused> {
@@ -173,27 +168,10 @@ impl Bench {
 }
 
 fn specs(_: &Administered) -> Result<Vec<AccountSpec>, String> {
-    let spec = |path: String, limits: &[&str]| AccountSpec {
-        path,
-        zone: "UTC".to_owned(),
-        limits: limits.iter().map(|text| text.parse().unwrap()).collect(),
-    };
     let mut specs = vec![spec("tenant".to_owned(), &["$1000000 per month", "1000000 concurrent"])];
     let teams = (0..ACCOUNTS).map(|at| spec(format!("tenant/team{at}"), &["$100000 per day"]));
     specs.extend(teams);
     Ok(specs)
-}
-
-fn card() -> Arc<PriceCard> {
-    let price = |dollars: &str| UnitPrice::per_million(dollars).unwrap();
-    let rates = Rates::new().with(Class::Input, price("0.15")).with(Class::Output, price("0.60"));
-    Arc::new(PriceCard {
-        version: "bench/1".into(),
-        source: "a benchmark".into(),
-        effective_from: Timestamp::from_micros(0),
-        tiers: vec![Tier { above_input_tokens: 0, rates }],
-        per_request: None,
-    })
 }
 
 /// Wakes the thread that polls.
@@ -213,26 +191,5 @@ fn block_on(durable: Durable) {
             Poll::Ready(done) => return done.unwrap(),
             Poll::Pending => std::thread::park(),
         }
-    }
-}
-
-/// A folder that is removed with what is in it.
-struct Place(PathBuf);
-
-impl Place {
-    fn new(below: &Path) -> Place {
-        let dir = below.join(format!("ledger-bench-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        Place(dir)
-    }
-
-    fn db(&self) -> PathBuf {
-        self.0.join("ledger.db")
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
