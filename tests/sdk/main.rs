@@ -6,6 +6,7 @@
 #[path = "../harness/mod.rs"]
 #[expect(dead_code, reason = "each kind of test uses its part of the harness")]
 mod harness;
+mod openapi;
 mod suite;
 mod target;
 

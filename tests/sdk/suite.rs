@@ -72,7 +72,7 @@ pub(crate) fn node_command() -> Command {
 }
 
 /// Where the Python environments lie; made where they are missing.
-fn environments() -> &'static Path {
+pub(crate) fn environments() -> &'static Path {
     static PLACE: OnceLock<PathBuf> = OnceLock::new();
     PLACE.get_or_init(|| {
         let made = Command::new(here().join("install")).output().unwrap();

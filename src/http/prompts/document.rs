@@ -17,9 +17,10 @@ pub(in crate::http) async fn openapi(State(front): State<Front>, headers: Header
     };
     let library = front.worker.services.prompts.library();
     let mut paths = Map::new();
+    paths.insert("/v1/prompts".to_owned(), json!({ "get": list() }));
     for version in served(&library, &caller) {
-        paths
-            .insert(format!("/v1/prompts/{}", version.name), json!({ "post": operation(version) }));
+        let each = json!({ "get": describe(version), "post": operation(version) });
+        paths.insert(format!("/v1/prompts/{}", version.name), each);
     }
     json(&json!({
         "openapi": "3.1.0",
@@ -31,9 +32,53 @@ pub(in crate::http) async fn openapi(State(front): State<Front>, headers: Header
         "security": [{ "key": [] }],
         "components": {
             "securitySchemes": { "key": { "type": "http", "scheme": "bearer" } },
-            "schemas": { "Error": error(), "Usage": usage() },
+            "schemas": { "Error": error(), "Prompt": prompt(), "Usage": usage() },
         },
     }))
+}
+
+fn list() -> Value {
+    let prompts = json!({ "type": "array", "items": { "$ref": "#/components/schemas/Prompt" } });
+    let schema = json!({
+        "type": "object",
+        "properties": { "object": { "const": "list" }, "data": prompts },
+        "required": ["object", "data"],
+    });
+    let content = json!({ "application/json": { "schema": schema } });
+    json!({
+        "operationId": "list_prompts",
+        "summary": "Every prompt that may be run",
+        "tags": ["prompts"],
+        "responses": responses("The prompts", &content),
+    })
+}
+
+fn describe(version: &Version) -> Value {
+    let schema = json!({ "$ref": "#/components/schemas/Prompt" });
+    let content = json!({ "application/json": { "schema": schema } });
+    json!({
+        "operationId": format!("describe_{}", identifier(version)),
+        "summary": format!("What {} takes and gives", version.name),
+        "tags": ["prompts"],
+        "responses": responses("The prompt", &content),
+    })
+}
+
+/// The name of a prompt as part of a name in code.
+fn identifier(version: &Version) -> String {
+    version.name.replace('-', "_")
+}
+
+/// An answer, and what there is in its stead.
+fn responses(what: &str, content: &Value) -> Value {
+    let error = json!({ "schema": { "$ref": "#/components/schemas/Error" } });
+    json!({
+        "200": { "description": what, "content": content },
+        "default": {
+            "description": "A refusal or a failure",
+            "content": { "application/json": error },
+        },
+    })
 }
 
 fn operation(version: &Version) -> Value {
@@ -53,11 +98,11 @@ fn operation(version: &Version) -> Value {
     });
     let mut content = json!({ "application/json": { "schema": run(version) } });
     if template.output().is_none() {
-        content["text/event-stream"] = json!({ "schema": { "type": "string" } });
+        // OpenAPI 3.1 has no words for the events of a stream.
+        content["text/event-stream"] = json!({});
     }
-    let id: String = version.name.replace('-', "_");
     json!({
-        "operationId": format!("run_{id}"),
+        "operationId": format!("run_{}", identifier(version)),
         "summary": template.description.clone().unwrap_or_else(|| version.name.to_string()),
         "tags": ["prompts"],
         "x-prompt": &*version.tag,
@@ -65,15 +110,31 @@ fn operation(version: &Version) -> Value {
             "required": true,
             "content": { "application/json": { "schema": request } },
         },
-        "responses": {
-            "200": { "description": "The answer", "content": content },
-            "default": {
-                "description": "A refusal or a failure",
-                "content": {
-                    "application/json": { "schema": { "$ref": "#/components/schemas/Error" } },
-                },
+        "responses": responses("The answer", &content),
+    })
+}
+
+/// A prompt as `GET` describes it.
+fn prompt() -> Value {
+    let text = json!({ "type": "string" });
+    json!({
+        "type": "object",
+        "properties": {
+            "object": { "const": "prompt" },
+            "name": text,
+            "version": { "type": "integer", "minimum": 1 },
+            "digest": { "type": "string", "description": "blake3 of its text" },
+            "labels": { "type": "array", "items": text },
+            "versions": { "type": "array", "items": { "type": "integer" } },
+            "description": { "type": ["string", "null"] },
+            "model": text,
+            "inputs": { "type": "object", "description": "JSON Schema of the inputs" },
+            "output": {
+                "type": ["object", "null"],
+                "description": "JSON Schema of the answer, where it is an object",
             },
         },
+        "required": ["object", "name", "version", "digest", "labels", "versions", "model", "inputs"],
     })
 }
 
