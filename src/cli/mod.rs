@@ -5,6 +5,7 @@ mod args;
 mod csv;
 mod json;
 mod output;
+mod plot;
 mod problems;
 mod progress;
 mod table;
@@ -20,6 +21,7 @@ pub use args::{
 };
 pub use json::Json;
 pub use output::Output;
+pub use plot::{Chart, svg, terminal};
 pub use problems::CheckReport;
 pub use progress::Progress;
 pub use table::{Align, Cell, Column, Table};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use jiff::tz::TimeZone;
 use tollgate::cli::{
-    Cell, Column, Exit, Format, Global, Output, ReportArgs, ReportFormat, Table, When,
+    Cell, Chart, Column, Exit, Format, Global, Output, ReportArgs, ReportFormat, Table, When, svg,
+    terminal,
 };
 use tollgate::clock;
 use tollgate::config::Snapshot;
@@ -19,6 +20,8 @@ use super::{configuration, focus};
 /// What a comparison shows of the period before.
 const COMPARED: [Measure; 4] =
     [Measure::Requests, Measure::InputTokens, Measure::OutputTokens, Measure::Charged];
+/// Bars of a chart that is drawn into a file, at most.
+const MOST_BARS: usize = 400;
 /// What a terminal shows whatever it is; other columns only where they say something.
 const ALWAYS: [&str; 4] = ["requests", "input_tokens", "output_tokens", "charged_usd"];
 
@@ -45,9 +48,44 @@ pub(super) fn run(global: &Global, args: ReportArgs, output: &mut Output) -> Res
     let zone = TimeZone::get(&zone).with_context(|| format!("there is no zone {zone}"))?;
     let question = Question { filter, by: args.by, zone, top: args.top };
     let rows = reader.report(&question)?;
+    let chart = chart(&rows, &question.by);
+    if let Some(file) = &args.plot {
+        if chart.places.len() > MOST_BARS {
+            bail!(
+                "{} bars cannot be told apart: ask by a longer time, or for --top N",
+                chart.places.len()
+            );
+        }
+        std::fs::write(file, svg(&chart))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        output.remark(&format!("drawn into {}", file.display()))?;
+    }
+    if args.format == Some(ReportFormat::Chart) {
+        for line in terminal(&chart) {
+            output.line(&line)?;
+        }
+        return Ok(Exit::Good);
+    }
     let before = if args.compare { Some(before(&reader, &question)?) } else { None };
     output.table(&table(&rows, before.as_deref(), &question.by, format), format)?;
     Ok(Exit::Good)
+}
+
+/// What was charged, as bars: over time where the rows are by time, else one for each row.
+fn chart(rows: &[ReportRow], by: &[GroupBy]) -> Chart {
+    let time = by.iter().position(|by| matches!(by, GroupBy::Time(_)));
+    let point = |row: &ReportRow| {
+        let others = row.keys.iter().enumerate().filter(|(at, _)| Some(*at) != time);
+        let others: Vec<&str> = others.map(|(_, key)| &**key).collect();
+        let charged = row.money(Measure::Charged).nanos();
+        match time.and_then(|at| row.keys.get(at)) {
+            Some(time) => (time.to_string(), others.join(" / "), charged),
+            None => (others.join(" / "), String::new(), charged),
+        }
+    };
+    let by: Vec<String> = by.iter().map(GroupBy::to_string).collect();
+    let by = if by.is_empty() { String::new() } else { format!(" by {}", by.join(", ")) };
+    Chart::new(format!("Charged{by}, in dollars"), &rows.iter().map(point).collect::<Vec<_>>())
 }
 
 /// The zone of dates without one: as asked, else the account's.

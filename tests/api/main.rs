@@ -22,6 +22,7 @@ mod dialects;
 mod forwarding;
 mod gemini;
 mod holds;
+mod injection;
 mod input;
 mod lifecycle;
 mod limits;

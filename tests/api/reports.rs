@@ -125,6 +125,33 @@ async fn a_tenant_reads_its_own_figures_and_no_one_elses() {
     assert!(!budgets.text().contains("beta"), "{}", budgets.text());
 }
 
+#[tokio::test]
+async fn a_report_is_drawn_into_a_file_and_into_a_terminal() {
+    let stage = used().await;
+    let file = stage.gateway.dir().join("month.svg");
+    let report = ["report", "--by", "day,account", "--format", "json"];
+    let drawn = [&report[..], &["--plot", file.to_str().unwrap()]].concat();
+    let rows = stage.gateway.run_json(&drawn)["rows"].as_array().unwrap().clone();
+    let svg = std::fs::read_to_string(&file).unwrap();
+    for row in &rows {
+        let (account, charged) =
+            (row["account"].as_str().unwrap(), row["charged_usd"].as_str().unwrap());
+        let told = format!("{} {account}: ${charged}</title>", row["day"].as_str().unwrap());
+        assert!(svg.contains(&told), "no {told}: {svg}");
+    }
+    let chart = stage.gateway.run(&["report", "--by", "account", "--format", "chart"]);
+    let chart = String::from_utf8(chart.stdout).unwrap();
+    let accounts = stage.gateway.run_json(&["report", "--by", "account", "--json"]);
+    for row in accounts["rows"].as_array().unwrap() {
+        let (account, charged) =
+            (row["account"].as_str().unwrap(), row["charged_usd"].as_str().unwrap());
+        let line = chart.lines().find(|line| line.starts_with(&format!("{account} "))).unwrap();
+        assert!(line.contains('│') && line.ends_with(&format!(" ${charged}")), "{line}");
+    }
+    let nowhere = stage.gateway.run(&["report", "--plot", "no/such/folder.svg"]);
+    assert_eq!(nowhere.status.code(), Some(1), "{nowhere:?}");
+}
+
 /// Pico-dollars of a decimal.
 fn pico(text: &str) -> i128 {
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));

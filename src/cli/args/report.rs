@@ -1,5 +1,7 @@
 //! `tollgate report` and `tollgate statement`: what was used and what is charged for it.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 use tollgate_accounting::Zone;
 
@@ -40,6 +42,9 @@ pub struct ReportArgs {
     /// How to print it [default: table]
     #[arg(long, value_enum)]
     pub format: Option<ReportFormat>,
+    /// Draw what was charged into a file as well: bars over time where the report is by time
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
 }
 
 /// How a report is printed.
@@ -51,18 +56,20 @@ pub enum ReportFormat {
     Csv,
     /// `{"rows":[{...}]}`, money as decimal strings.
     Json,
+    /// Bars of what was charged, for people.
+    Chart,
     /// Charges by the FinOps Open Cost and Usage Specification, as CSV; --by has no say in it.
     Focus,
 }
 
 impl ReportFormat {
-    /// The format of the rows that were asked for; none of charges.
+    /// The format of the rows that were asked for; none of charges or a chart.
     pub fn of_rows(self) -> Option<Format> {
         match self {
             ReportFormat::Table => Some(Format::Table),
             ReportFormat::Csv => Some(Format::Csv),
             ReportFormat::Json => Some(Format::Json),
-            ReportFormat::Focus => None,
+            ReportFormat::Chart | ReportFormat::Focus => None,
         }
     }
 }
