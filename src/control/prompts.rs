@@ -20,6 +20,9 @@ pub enum PromptError {
     /// The text is no template.
     #[error("{}", .0.iter().map(Problem::to_string).collect::<Vec<_>>().join("; "))]
     Text(Vec<Problem>),
+    /// A part of the calls that is none.
+    #[error("{0} is not from 1 to 99 of a hundred calls")]
+    Percent(u32),
     /// There is no such version.
     #[error("there is no prompt {0:?}")]
     Unknown(String),
@@ -74,18 +77,25 @@ impl Publisher {
         Ok(())
     }
 
-    /// Publishes a text, or takes the version that it is already, and lets a label stand for it.
-    /// Returns its number.
-    pub fn publish(&self, name: &str, text: &str, label: Option<&str>) -> Result<u32, PromptError> {
+    /// Publishes a text, or takes the version that it is already, and lets a label stand for it, or try
+    /// it for so many calls in a hundred. Returns its number.
+    pub fn publish(
+        &self,
+        name: &str,
+        text: &str,
+        label: Option<&str>,
+        percent: Option<u32>,
+    ) -> Result<u32, PromptError> {
         if !is_name(name) {
             return Err(PromptError::Name(name.to_owned()));
         }
         Template::parse(name, text).map_err(PromptError::Text)?;
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut versions, _) = self.reader.prompts()?;
+        let (mut versions, labels) = self.reader.prompts()?;
         let mut new = Vec::new();
         let number = number(&mut versions, &mut new, name, text);
-        let label = label.map(|label| label_row(name, label, number)).transpose()?;
+        let label = label.map(|label| label_row(&labels, name, label, number, percent));
+        let label = label.transpose()?;
         let words: Vec<String> = new.iter().map(published).chain(label.iter().map(moved)).collect();
         if !words.is_empty() {
             let change = told(words.join("; "));
@@ -95,12 +105,19 @@ impl Publisher {
         Ok(number)
     }
 
-    /// Lets a label stand for a version, from one call to the next.
-    pub fn label(&self, name: &str, label: &str, number: u32) -> Result<(), PromptError> {
-        let row = label_row(name, label, number)?;
+    /// Lets a label stand for a version, from one call to the next; or try it for so many calls in a
+    /// hundred, while it stands for what it did.
+    pub fn label(
+        &self,
+        name: &str,
+        label: &str,
+        number: u32,
+        percent: Option<u32>,
+    ) -> Result<(), PromptError> {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let asked = format!("{name}@{number}");
         self.shelf.library().find(&asked).map_err(|none| PromptError::Unknown(none.asked))?;
+        let row = label_row(&self.reader.prompts()?.1, name, label, number, percent)?;
         self.ledger.put_prompts(told(moved(&row)), Vec::new(), vec![row])?;
         self.replace(&current)
     }
@@ -124,7 +141,11 @@ fn published(row: &PromptRow) -> String {
 }
 
 fn moved(row: &PromptLabelRow) -> String {
-    format!("prompt {}@{} stands for version {} now", row.name, row.label, row.number)
+    let PromptLabelRow { name, label, number, trial } = row;
+    let tries = trial.map_or(String::new(), |(trial, percent)| {
+        format!(", and for version {trial} in {percent} of a hundred calls")
+    });
+    format!("prompt {name}@{label} stands for version {number} now{tries}")
 }
 
 /// The library that rows make. A text that this build cannot read any more is left out, and said so.
@@ -137,7 +158,8 @@ pub fn library(
         let PromptRow { name, number, digest, source, published_at: _ } = row;
         Stored { name, number, digest, text: source }
     };
-    let label = |PromptLabelRow { name, label, number }| Label { name, label, number };
+    let label =
+        |PromptLabelRow { name, label, number, trial }| Label { name, label, number, trial };
     let (stored, labels) = (versions.into_iter().map(stored), labels.into_iter().map(label));
     Library::new(stored.collect(), current, labels.collect(), |stored| {
         tracing::warn!(
@@ -168,9 +190,27 @@ pub fn number(
     number
 }
 
-fn label_row(name: &str, label: &str, number: u32) -> Result<PromptLabelRow, PromptError> {
+fn label_row(
+    labels: &[PromptLabelRow],
+    name: &str,
+    label: &str,
+    number: u32,
+    percent: Option<u32>,
+) -> Result<PromptLabelRow, PromptError> {
     if !is_label(label) {
         return Err(PromptError::Name(label.to_owned()));
     }
-    Ok(PromptLabelRow { name: name.to_owned(), label: label.to_owned(), number })
+    let row = |number, trial| {
+        let (name, label) = (name.to_owned(), label.to_owned());
+        Ok(PromptLabelRow { name, label, number, trial })
+    };
+    match percent {
+        None => row(number, None),
+        Some(percent @ 1..=99) => {
+            let stands = labels.iter().find(|row| row.name == name && row.label == label);
+            let stands = stands.ok_or_else(|| PromptError::Unknown(format!("{name}@{label}")))?;
+            row(stands.number, Some((number, percent)))
+        }
+        Some(other) => Err(PromptError::Percent(other)),
+    }
 }

@@ -31,6 +31,8 @@ pub struct PromptLabelRow {
     pub label: String,
     /// The version it stands for.
     pub number: u32,
+    /// Another version, and how many calls in a hundred go to it instead.
+    pub trial: Option<(u32, u32)>,
 }
 
 impl Ledger {
@@ -51,13 +53,15 @@ impl Ledger {
                     params![name, number, digest, source, published_at.micros()],
                 )?;
             }
-            for PromptLabelRow { name, label, number } in &labels {
+            for PromptLabelRow { name, label, number, trial } in &labels {
+                let (trial, percent) = trial.unzip();
                 transaction.execute(
-                    "INSERT INTO prompt_labels (name, label, number, moved_at)
-                     VALUES (?1, ?2, ?3, ?4)
+                    "INSERT INTO prompt_labels (name, label, number, moved_at, trial, percent)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                      ON CONFLICT (name, label) DO UPDATE SET number = excluded.number,
-                         moved_at = excluded.moved_at",
-                    params![name, label, number, at.micros()],
+                         moved_at = excluded.moved_at, trial = excluded.trial,
+                         percent = excluded.percent",
+                    params![name, label, number, at.micros(), trial, percent],
                 )?;
             }
             Ok(())
@@ -92,10 +96,12 @@ fn versions(connection: &Connection) -> rusqlite::Result<Vec<PromptRow>> {
 }
 
 fn labels(connection: &Connection) -> rusqlite::Result<Vec<PromptLabelRow>> {
-    let mut statement = connection
-        .prepare_cached("SELECT name, label, number FROM prompt_labels ORDER BY name, label")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT name, label, number, trial, percent FROM prompt_labels ORDER BY name, label",
+    )?;
     let rows = statement.query_map([], |row| {
-        Ok(PromptLabelRow { name: row.get(0)?, label: row.get(1)?, number: row.get(2)? })
+        let trial = row.get::<_, Option<u32>>(3)?.zip(row.get::<_, Option<u32>>(4)?);
+        Ok(PromptLabelRow { name: row.get(0)?, label: row.get(1)?, number: row.get(2)?, trial })
     })?;
     rows.collect()
 }

@@ -49,6 +49,8 @@ pub struct Label {
     pub label: String,
     /// The version it stands for.
     pub number: u32,
+    /// Another version, and how many calls in a hundred go to it instead.
+    pub trial: Option<(u32, u32)>,
 }
 
 /// All versions, and what names stand for at one instant.
@@ -57,8 +59,18 @@ pub struct Library {
     versions: BTreeMap<(Arc<str>, u32), Arc<Version>>,
     /// What the folder has now.
     current: BTreeMap<String, u32>,
-    labels: BTreeMap<(String, String), u32>,
+    labels: BTreeMap<(String, String), Stand>,
 }
+
+/// What a label stands for.
+#[derive(Clone, Copy, Debug)]
+struct Stand {
+    number: u32,
+    trial: Option<(u32, u32)>,
+}
+
+/// In how many parts calls are divided between two versions.
+const WHOLE: u32 = 100;
 
 /// No version is called that.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,14 +100,24 @@ impl Library {
             let version = Version { name: name.clone(), number, digest, text, template, tag };
             versions.insert((name, number), Arc::new(version));
         }
-        let label = |Label { name, label, number }| ((name, label), number);
+        let label = |Label { name, label, number, trial }| ((name, label), Stand { number, trial });
         Library { versions, current, labels: labels.into_iter().map(label).collect() }
     }
 
-    /// `summarize`, `summarize@3` or `summarize@production`.
+    /// `summarize`, `summarize@3` or `summarize@production`: of a label, the version it stands for.
     pub fn find(&self, asked: &str) -> Result<&Arc<Version>, NoPrompt> {
+        self.pick(asked, WHOLE)
+    }
+
+    /// The same for one call: of a label that tries another version, that one for as many draws from
+    /// 0 to 99 as it has of a hundred calls.
+    pub fn pick(&self, asked: &str, draw: u32) -> Result<&Arc<Version>, NoPrompt> {
         let (name, which) = asked.split_once('@').map_or((asked, None), |(n, w)| (n, Some(w)));
-        let labelled = |label: &str| self.labels.get(&(name.to_owned(), label.to_owned())).copied();
+        let labelled = |label: &str| {
+            let Stand { number, trial } = *self.labels.get(&(name.to_owned(), label.to_owned()))?;
+            let tried = trial.filter(|(_, percent)| draw < *percent);
+            Some(tried.map_or(number, |(trial, _)| trial))
+        };
         let number = match which {
             None => self.current.get(name).copied().or_else(|| labelled(PRODUCTION)),
             Some(which) => which.parse().ok().or_else(|| labelled(which)),
@@ -117,12 +139,25 @@ impl Library {
         self.versions.range((name.clone(), 0)..=(name, u32::MAX)).map(|(_, version)| version)
     }
 
-    /// The labels of one version.
+    /// The labels that stand for one version.
     pub fn labels(&self, version: &Version) -> Vec<&str> {
-        let mine = |((name, _), number): &(&(String, String), &u32)| {
-            **name == *version.name && **number == version.number
+        let mine = self.labels_of(version).filter(|(_, stand)| stand.number == version.number);
+        mine.map(|(label, _)| label).collect()
+    }
+
+    /// The labels that try one version, and for how many calls in a hundred.
+    pub fn trials(&self, version: &Version) -> Vec<(&str, u32)> {
+        let of = |(label, stand): (_, &Stand)| {
+            let (trial, percent) = stand.trial?;
+            (trial == version.number).then_some((label, percent))
         };
-        self.labels.iter().filter(mine).map(|((_, label), _)| label.as_str()).collect()
+        self.labels_of(version).filter_map(of).collect()
+    }
+
+    fn labels_of(&self, version: &Version) -> impl Iterator<Item = (&str, &Stand)> {
+        let name = version.name.clone();
+        let mine = self.labels.iter().filter(move |((of, _), _)| **of == *name);
+        mine.map(|((_, label), stand)| (label.as_str(), stand))
     }
 
     /// What the folder has now, by name.

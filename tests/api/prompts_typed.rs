@@ -155,6 +155,61 @@ async fn versions_and_labels_are_rows_of_the_chain_that_survive_a_kill() {
 }
 
 #[tokio::test]
+async fn a_label_can_try_another_version_for_a_part_of_the_calls() {
+    let mut set = Set::new(&[("summarize", SUMMARIZE)], RICH).await;
+    let publish = |more: &[&str]| {
+        set.gateway
+            .run(&[&["prompt", "publish", "summarize", "--label", "production"], more].concat())
+    };
+    let early = publish(&["--percent", "50"]);
+    assert_eq!(early.status.code(), Some(1), "nothing to divide with: {early:?}");
+    assert!(publish(&[]).status.success());
+    set.write("summarize", &SUMMARIZE.replace("Be {{ tone }}.", "Be very {{ tone }}."));
+    for wrong in ["0", "100"] {
+        assert_eq!(publish(&["--percent", wrong]).status.code(), Some(1), "{wrong}");
+    }
+    assert!(publish(&["--percent", "50"]).status.success());
+    assert_eq!(
+        changes(&set.gateway).pop().unwrap().rsplit_once("prompt ").unwrap().1,
+        "summarize@production stands for version 1 now, and for version 2 in 50 of a hundred calls"
+    );
+    set.gateway.kill();
+    set.gateway.up();
+    let client = set.gateway.client("acme");
+    let run = json!({ "inputs": { "text": "@@tokens=1 prompt=2@@" } });
+    let mut taken = [0; 2];
+    for at in 0..60 {
+        let tag = if at % 2 == 0 {
+            let answer = client.post("/v1/prompts/summarize@production", &run).await.json();
+            answer["prompt"].as_str().unwrap().to_owned()
+        } else {
+            let words = [json!({ "role": "user", "content": "@@tokens=1@@" })];
+            let body = json!({ "model": "prompt/summarize@production", "messages": words });
+            let answer = client.post("/v1/chat/completions", &body).await;
+            let row = row_of(&set.gateway, answer.header("x-request-id").unwrap()).await;
+            row.json["prompt"].as_str().unwrap().to_owned()
+        };
+        taken[usize::from(tag == "summarize@2")] += 1;
+    }
+    // Sixty throws of a coin are fewer than five times on one side once in 10^12.
+    assert!(taken.iter().all(|count| *count >= 5), "{taken:?}");
+    let listed = set.gateway.admin_client().get("/admin/prompts").await.json();
+    let data = listed["data"].as_array().unwrap();
+    assert_eq!((&data[0]["labels"], &data[1]["labels"]), (&json!(["production"]), &json!([])));
+    assert_eq!(data[1]["trials"], json!({ "production": 50 }), "{listed}");
+    // What each costs is a report; the trial's end is a move of the label.
+    let report = set.gateway.run_json(&["report", "--by", "prompt", "--json"]);
+    assert_eq!(report["rows"].as_array().unwrap().len(), 2, "{report}");
+    let moved = json!({ "name": "summarize", "label": "production", "version": 2 });
+    assert_eq!(set.gateway.admin_client().post("/admin/prompts/labels", &moved).await.status, 200);
+    for _ in 0..10 {
+        let answer = client.post("/v1/prompts/summarize@production", &run).await.json();
+        assert_eq!(answer["prompt"], "summarize@2");
+    }
+    set.gateway.audit().unwrap();
+}
+
+#[tokio::test]
 async fn a_report_as_of_an_instant_has_the_rows_written_by_then_and_no_more() {
     let set = Set::new(&[("summarize", SUMMARIZE)], RICH).await;
     let client = set.gateway.client("acme");

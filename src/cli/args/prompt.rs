@@ -69,4 +69,7 @@ pub struct PromptPublishArgs {
     /// An earlier version, to which the label goes back
     #[arg(long, value_name = "NUMBER")]
     pub version: Option<u32>,
+    /// Only so many of a hundred calls; for the others the label stands for what it did
+    #[arg(long, value_name = "N", requires = "label")]
+    pub percent: Option<u32>,
 }

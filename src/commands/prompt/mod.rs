@@ -115,17 +115,18 @@ fn publish(
     args: &PromptPublishArgs,
     output: &mut Output,
 ) -> Result<Exit> {
-    let PromptPublishArgs { name, label, version } = args;
+    let PromptPublishArgs { name, label, version, percent } = args;
     let library = shelf(snapshot)?;
     let asked = version.map_or(name.clone(), |number| format!("{name}@{number}"));
     let found = find(&library, &asked)?;
     if version.is_some() && label.is_none() {
         bail!("a version that is published already needs a --label to move");
     }
-    let body = json!({ "name": name, "source": found.text, "label": label });
+    let body = json!({ "name": name, "source": found.text, "label": label, "percent": percent });
     let answer = match open(global, snapshot)? {
         Some(gateway) => {
-            let published = gateway.publisher().publish(name, &found.text, label.as_deref());
+            let published =
+                gateway.publisher().publish(name, &found.text, label.as_deref(), *percent);
             gateway.close();
             json!({ "name": name, "version": published?, "label": label })
         }
@@ -134,9 +135,10 @@ fn publish(
     if output.json() {
         output.line(&answer.to_string())?;
     } else {
-        let also = label
-            .as_ref()
-            .map_or(String::new(), |label| format!(", which {name}@{label} stands for now"));
+        let also = label.as_ref().map_or(String::new(), |label| match percent {
+            None => format!(", which {name}@{label} stands for now"),
+            Some(percent) => format!(", which {name}@{label} tries for {percent} in 100 calls"),
+        });
         output.line(&format!("{name}@{}{also}", answer["version"]))?;
     }
     Ok(Exit::Good)

@@ -16,6 +16,7 @@ use tollgate_providers::{Dialect, responses};
 
 use super::{Failed, Front, caller, json};
 use crate::call::Prompted;
+use crate::ledger::CallId;
 use crate::prompts::{Library, Rendered, Version};
 use crate::tenants::Caller;
 
@@ -60,7 +61,22 @@ fn served<'l>(library: &'l Library, caller: &Caller) -> impl Iterator<Item = &'l
 
 /// A template whose model the caller may not ask for is as unknown as one that never was.
 fn find<'l>(library: &'l Library, caller: &Caller, name: &str) -> Result<&'l Arc<Version>, Failed> {
-    let found = library.find(name).ok();
+    allowed(library, caller, name, library.find(name).ok())
+}
+
+/// The version for one call, where a label divides its calls between two.
+fn pick<'l>(library: &'l Library, caller: &Caller, name: &str) -> Result<&'l Arc<Version>, Failed> {
+    // The last digits of a fresh id are random.
+    let draw = u32::try_from(CallId::new().0 % 100).unwrap_or(0);
+    allowed(library, caller, name, library.pick(name, draw).ok())
+}
+
+fn allowed<'l>(
+    library: &'l Library,
+    caller: &Caller,
+    name: &str,
+    found: Option<&'l Arc<Version>>,
+) -> Result<&'l Arc<Version>, Failed> {
     found.filter(|v| caller.models.allows(&v.template.model)).ok_or_else(|| {
         let names: Vec<&str> = served(library, caller).map(|version| &*version.name).collect();
         Failed::no_prompt(name, &names)
@@ -103,7 +119,7 @@ pub(super) fn from_chat(
     dialect: Dialect,
 ) -> Result<(Rendered, Prompted), Failed> {
     let library = front.worker.services.prompts.library();
-    let version = find(&library, caller, name)?;
+    let version = pick(&library, caller, name)?;
     let template = &version.template;
     let mut inputs = Map::new();
     let metadata: Option<Map<String, Value>> =

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tollgate_accounting::Money;
 
-use super::{DIALECT, find, prompted};
+use super::{DIALECT, pick, prompted};
 use crate::call::{Answered, Operation, Origin, Reply, Served, serve, well_formed_key};
 use crate::http::calls::Read;
 use crate::http::{Failed, Front, sse};
@@ -45,7 +45,7 @@ async fn run(
 ) -> Result<Response, Failed> {
     let mut read = Read::of(front, headers, body, id).await?;
     let library = front.worker.services.prompts.library();
-    let version = find(&library, &read.caller, name)?;
+    let version = pick(&library, &read.caller, name)?;
     let wish: Result<Wish, _> = serde_json::from_slice(&read.body);
     let Wish { inputs, stream } = wish.map_err(|error| {
         Failed::parameter("body", format!("the body is {{\"inputs\": {{...}}}}: {error}"))
