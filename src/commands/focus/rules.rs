@@ -1,6 +1,6 @@
 //! What the specification demands of a Cost and Usage dataset, checked on the values as they are
-//! written. Each rule is named by the column and the sentence of the specification (FOCUS 1.4,
-//! "Cost and Usage", the column's Requirements) that it is taken from.
+//! written. Each rule is named by the column and the sentence of the specification (FOCUS 1.4, ratified
+//! on 4 June 2026, "Cost and Usage", the column's Requirements) that it is taken from.
 
 use super::Field;
 
