@@ -85,12 +85,14 @@ impl Canon {
         }
     }
 
-    /// Of a body that should be an object, the members that are objects or arrays.
-    pub fn containers(&mut self, body: &[u8]) {
+    /// Of a body that should be an object, the members that are objects or arrays, but for some.
+    pub fn containers(&mut self, body: &[u8], but: impl Fn(&str, &RawValue) -> bool) {
         let Some(mut members) = std::str::from_utf8(body).ok().and_then(members) else {
             return self.bytes(b'x', body);
         };
-        members.retain(|(_, value)| matches!(value.get().as_bytes().first(), Some(b'{' | b'[')));
+        members.retain(|(name, value)| {
+            matches!(value.get().as_bytes().first(), Some(b'{' | b'[')) && !but(name, value)
+        });
         self.members(&members, 0);
     }
 

@@ -141,8 +141,9 @@ fn chat(request: &ChatRequest<'_>, to: &mut Canon) {
         max_output_tokens: _,
         n,
         stop,
-        stream,
-        include_usage,
+        // A reply is kept in whichever form it came, and turned.
+        stream: _,
+        include_usage: _,
         sampling,
         logprobs,
         top_logprobs,
@@ -156,7 +157,7 @@ fn chat(request: &ChatRequest<'_>, to: &mut Canon) {
     to.text("chat");
     // A provider of the same dialect gets the body as it is, with members inside of messages and tools
     // that the hub has no word for. Its own single values are all below, known or not.
-    to.containers(source.body);
+    to.containers(source.body, is_form);
     to.text(model);
     to.list(messages.len());
     messages.iter().for_each(|m| message(m, to));
@@ -168,8 +169,6 @@ fn chat(request: &ChatRequest<'_>, to: &mut Canon) {
     to.number(u64::from(*n));
     to.list(stop.len());
     stop.iter().for_each(|s| to.text(s));
-    to.maybe_flag(Some(*stream));
-    to.maybe_flag(Some(*stream && *include_usage));
     for (name, number) in sampling.set() {
         to.text(name);
         let number = number.as_str();
@@ -196,9 +195,24 @@ fn chat(request: &ChatRequest<'_>, to: &mut Canon) {
     others(rest, to);
 }
 
+/// Whether a member says nothing but in which form the reply is to be written.
+fn is_form(name: &str, value: &RawValue) -> bool {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Options {
+        #[serde(rename = "include_usage", default)]
+        _include_usage: Option<bool>,
+    }
+    name == "stream_options" && serde_json::from_str::<Options>(value.get()).is_ok()
+}
+
 fn embeddings(request: &EmbeddingsRequest<'_>, to: &mut Canon) {
-    let EmbeddingsRequest { model, input, format, dimensions, user, rest, source: _ } = request;
+    let EmbeddingsRequest { model, input, format, dimensions, user, rest, source } = request;
     to.text("embeddings");
+    // OpenAI's is all in the fields below; others have more inside of their lists.
+    if source.dialect != Dialect::OpenAiEmbeddings {
+        to.body(source.body);
+    }
     to.text(model);
     to.list(input.len());
     for input in input {

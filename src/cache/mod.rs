@@ -3,6 +3,7 @@
 
 mod canonical;
 mod fingerprint;
+mod forms;
 mod policy;
 
 use std::sync::Arc;
@@ -12,10 +13,12 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use moka::Expiry;
 use tollgate_accounting::{Money, PriceCard, Timestamp};
+use tollgate_providers::Dialect;
 
 use crate::clock;
 pub use canonical::Canon;
 pub use fingerprint::{Asked, Fingerprint, Scope, fingerprint, is_deterministic};
+pub use forms::Form;
 pub use policy::{Owner, Policy};
 
 /// What an entry takes beside its bytes, roughly.
@@ -82,6 +85,10 @@ pub struct Answer {
     pub made_at: Timestamp,
     /// How long it is given again.
     pub keep_for: Duration,
+    /// The dialect it is written in.
+    pub dialect: Dialect,
+    /// How it is written.
+    pub form: Form,
     /// What the client read.
     pub content: Content,
 }
@@ -162,12 +169,22 @@ impl Cache {
         &self.policy
     }
 
-    /// The reply of that key, if it is no older than that: the policy may have changed since it was made.
-    pub fn get(&self, key: &Fingerprint, keep_for: Duration) -> Option<Arc<Kept>> {
+    /// The reply of that key in that form, if it is no older than that: the policy may have changed
+    /// since it was made.
+    pub fn get(&self, key: &Fingerprint, form: Form, keep_for: Duration) -> Option<Arc<Kept>> {
         let kept = self.kept.get(key)?;
         let age = clock::now().micros().saturating_sub(kept.answer.made_at.micros());
         let young = u128::try_from(age).is_ok_and(|age| age < keep_for.as_micros());
-        (young || age <= 0).then_some(kept)
+        if !young && age > 0 {
+            return None;
+        }
+        if kept.answer.form == form {
+            return Some(kept);
+        }
+        let answer = &kept.answer;
+        let content = forms::turned(&answer.content, answer.dialect, answer.form, form)?;
+        let tag = content.tag();
+        Some(Arc::new(Kept { answer: Answer { form, content, ..answer.clone() }, tag }))
     }
 
     /// Keeps a reply, if it is not too large.
@@ -300,6 +317,8 @@ mod tests {
             charged: Money::ZERO,
             made_at: clock::now(),
             keep_for: LONG,
+            dialect: Dialect::OpenAiChat,
+            form: Form::Whole,
             content: Content::Whole(vec![b'x'; size].into()),
         }
     }
@@ -312,7 +331,7 @@ mod tests {
     fn what_is_kept_is_bounded() {
         let cache = cache(10_000);
         cache.keep(key(0), answer("a", 1001));
-        assert!(cache.get(&key(0), LONG).is_none());
+        assert!(cache.get(&key(0), Form::Whole, LONG).is_none());
         for at in 0..100 {
             cache.keep(key(at), answer("a", 1000));
             assert!(cache.bytes() <= 10_000);
@@ -328,7 +347,7 @@ mod tests {
             current.configure(Some(&policy(10_000, 60)));
             current.get().unwrap().keep(key(1), answer("a", 10));
             current.configure(after.as_ref());
-            current.get().is_some_and(|cache| cache.get(&key(1), LONG).is_some())
+            current.get().is_some_and(|cache| cache.get(&key(1), Form::Whole, LONG).is_some())
         };
         assert!(kept(Some(policy(10_000, 60))));
         let named = [("m".to_owned(), None)].into();
@@ -346,7 +365,7 @@ mod tests {
                 cache.keep(key(at as u8), answer(account, 10));
             }
         };
-        let left = || (0..3).filter(|at| cache.get(&key(*at), LONG).is_some()).count();
+        let left = || (0..3).filter(|at| cache.get(&key(*at), Form::Whole, LONG).is_some()).count();
         for (account, model, prompt, kept) in [
             (Some("a"), None, None, 1),
             (None, Some("m"), None, 0),
@@ -369,10 +388,10 @@ mod tests {
         let cache = cache(10_000);
         let old = Timestamp::from_micros(clock::now().micros() - 30_000_000);
         cache.keep(key(0), Answer { made_at: old, ..answer("a", 10) });
-        assert!(cache.get(&key(0), LONG).is_some());
-        assert!(cache.get(&key(0), Duration::from_secs(29)).is_none());
+        assert!(cache.get(&key(0), Form::Whole, LONG).is_some());
+        assert!(cache.get(&key(0), Form::Whole, Duration::from_secs(29)).is_none());
         cache.keep(key(1), Answer { keep_for: Duration::from_nanos(1), ..answer("a", 10) });
         std::thread::sleep(Duration::from_millis(2));
-        assert!(cache.get(&key(1), LONG).is_none());
+        assert!(cache.get(&key(1), Form::Whole, LONG).is_none());
     }
 }

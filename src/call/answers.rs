@@ -11,7 +11,7 @@ use tollgate_providers::{Dialect, FinishReason};
 use super::admit::{self, Ask};
 use super::repeat::{Booked, First};
 use super::{Answered, CallError, Inbound, Operation, Origin, Reply, Runtime, Served, Services};
-use crate::cache::{self, Answer, Asked, Cache, Content, Fingerprint, Kept, Scope};
+use crate::cache::{self, Answer, Asked, Cache, Content, Fingerprint, Form, Kept, Scope};
 use crate::clock;
 use crate::ledger::{Attempt, Counted, OpenHold, Outcome, Refused, Settled};
 use crate::routing::{Route, Target};
@@ -109,12 +109,16 @@ pub(super) fn look(
         headers: &inbound.dialect_headers,
     };
     let key = cache::fingerprint(&scope, asked);
+    let form = match operation {
+        Operation::Chat(request) if request.stream => Form::Stream { usage: request.include_usage },
+        Operation::Chat(_) | Operation::Embeddings(_) | Operation::Task(_) => Form::Whole,
+    };
     if inbound.cache != CacheUse::Refresh
-        && let Some(answer) = cache.get(&key, keep_for)
+        && let Some(answer) = cache.get(&key, form, keep_for)
     {
         return Ok(Seat::Kept(answer));
     }
-    make(Some(Fill { cache, key, keep_for }), Some(Cached::Miss))
+    make(Some(Fill { cache, key, keep_for, dialect: read, form }), Some(Cached::Miss))
 }
 
 /// Whether replies to that dialect's requests may be given again; a new dialect has to be placed here.
@@ -227,16 +231,20 @@ pub(super) struct Fill {
     cache: Arc<Cache>,
     key: Fingerprint,
     keep_for: Duration,
+    /// That the client reads.
+    dialect: Dialect,
+    form: Form,
 }
 
 impl Fill {
-    pub(super) fn key(&self) -> Fingerprint {
-        self.key
+    /// What makes two calls in flight the same.
+    pub(super) fn key(&self) -> (Fingerprint, Form) {
+        (self.key, self.form)
     }
 
     /// The answer, where it has come to be kept meanwhile.
     pub(super) fn kept(&self) -> Option<Arc<Kept>> {
-        self.cache.get(&self.key, self.keep_for)
+        self.cache.get(&self.key, self.form, self.keep_for)
     }
 
     /// The reply comes from there.
@@ -259,6 +267,8 @@ impl Fill {
             charged: Money::ZERO,
             made_at: clock::now(),
             keep_for: self.keep_for,
+            dialect: self.dialect,
+            form: self.form,
             content: Content::Whole(Bytes::new()),
         };
         Filling { fill: self, answer, pieces: Some(Vec::new()), bytes: 0 }

@@ -38,7 +38,7 @@ pub use services::{Drains, OnClientGone, Runtime, Services, Site, Worker};
 pub use shared::{FellBehind, Flights, Reader, Streamed};
 pub use sizes::Sizes;
 
-use crate::cache::{Answer, Content, Fingerprint};
+use crate::cache::{Answer, Content, Fingerprint, Form};
 use crate::clock;
 use crate::ledger::{CallId, KeyName, Keyed, Settled};
 use crate::routing::{End, NoRoute, Permit, Route, Target};
@@ -188,8 +188,7 @@ async fn made(
             let key = keyed.zip(first);
             let making = Making { runtime, route, cap, key, fill: None, cached };
             match fill {
-                // A call with an idempotency key has its repeats, and they have its answer.
-                Some(fill) if making.key.is_none() && inbound.cache == CacheUse::Allowed => {
+                Some(fill) if making.may_join(inbound) => {
                     together::serve(worker, caller, inbound, operation, making, fill).await
                 }
                 fill => {
@@ -212,8 +211,17 @@ struct Making {
     cached: Option<Cached>,
 }
 
+impl Making {
+    /// Whether identical calls may join it, or it them. One with an idempotency key has its repeats, and
+    /// they have its answer; one with a deadline would end for others too when that passes.
+    fn may_join(&self, inbound: &Inbound) -> bool {
+        let plain = self.key.is_none() && inbound.deadline.is_none();
+        plain && inbound.cache == CacheUse::Allowed
+    }
+}
+
 /// The place of a call that identical ones join.
-type Leading = shared::Lead<Fingerprint>;
+type Leading = shared::Lead<(Fingerprint, Form)>;
 
 /// Makes the call; of a reply that identical calls join, `lead` is taken.
 async fn make(

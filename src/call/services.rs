@@ -15,7 +15,7 @@ use super::prefixes::Prefixes;
 use super::queue::Queues;
 use super::shared::Flights;
 use super::sizes::Sizes;
-use crate::cache::{Current, Fingerprint};
+use crate::cache::{Current, Fingerprint, Form};
 use crate::ledger::{Keyed, Ledger};
 use crate::prompts::Shelf;
 use crate::routing::Routes;
@@ -37,7 +37,7 @@ pub struct Services {
     /// Replies that are kept to be given again, if any are to be.
     pub cache: Arc<Current>,
     /// Identical calls in flight.
-    pub together: Flights<Fingerprint>,
+    pub together: Flights<(Fingerprint, Form)>,
     /// What replies have come to.
     pub sizes: Sizes,
     /// Calls that wait their turn at soft limits.

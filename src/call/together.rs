@@ -20,7 +20,6 @@ use super::{
     Answered, Cached, CallError, Inbound, Making, Operation, Origin, Reply, Served, Streamed,
     Worker, make,
 };
-use crate::clock;
 use crate::ledger::{OpenHold, Outcome, Refused};
 use crate::tenants::Caller;
 
@@ -43,8 +42,7 @@ pub(super) async fn serve(
             let route = making.route.clone();
             let route = &*route;
             let ask = Ask { caller, inbound, operation, plan: &[], route, keyed: None };
-            let patience = inbound.deadline.map_or(LONGEST, |at| clock::until(at).min(LONGEST));
-            let joined = tokio::time::timeout(patience, first.joined()).await;
+            let joined = tokio::time::timeout(LONGEST, first.joined()).await;
             return match joined.unwrap_or(Joined::TooLate) {
                 Joined::Reply(reader) => along(worker, &ask, reader).await,
                 Joined::Answer(answer) => {

@@ -321,3 +321,50 @@ async fn a_prompts_answer_is_given_again_for_the_same_version_alone() {
     assert_eq!((said(&other), &other.json()["output"]), ("miss", &json!({"n": 2})));
     assert_eq!(set.upstream.count(), 2);
 }
+
+#[tokio::test]
+async fn a_whole_reply_answers_a_request_for_a_stream_and_the_other_way_round() {
+    let stage = Stage::new(&with_cache(RICH)).await;
+    let client = stage.gateway.client("acme");
+    let whole = fixed(chat("a @@tokens=7@@"));
+    let first = client.post(CHAT, &whole).await;
+    let mut as_stream = whole.clone();
+    as_stream["stream"] = json!(true);
+    as_stream["stream_options"] = json!({"include_usage": true});
+    let stream = client.post(CHAT, &as_stream).await;
+    assert_eq!((said(&first), said(&stream)), ("miss", "hit"));
+    assert_eq!(stream.header("content-type"), Some("text/event-stream"));
+    let frames = stream.frames();
+    let text: String = frames
+        .iter()
+        .filter_map(|frame| frame["choices"][0]["delta"]["content"].as_str())
+        .collect();
+    let told = first.json();
+    assert_eq!(told["choices"][0]["message"]["content"], text.as_str());
+    let usage = &frames.last().unwrap()["usage"];
+    assert_eq!(usage["total_tokens"], told["usage"]["total_tokens"], "{}", stream.text());
+    assert_eq!(stream.data().last().map(|data| data == "[DONE]"), Some(true));
+
+    let streamed = fixed(streamed("b @@tokens=7@@"));
+    let first = client.post(CHAT, &streamed).await;
+    let mut as_whole = streamed.clone();
+    as_whole["stream"] = json!(false);
+    as_whole.as_object_mut().unwrap().remove("stream_options");
+    let whole = client.post(CHAT, &as_whole).await;
+    assert_eq!((said(&first), said(&whole)), ("miss", "hit"));
+    let text: String = first
+        .frames()
+        .iter()
+        .filter_map(|frame| frame["choices"][0]["delta"]["content"].as_str())
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(whole.json()["choices"][0]["message"]["content"], text.as_str());
+    assert_eq!(whole.json()["usage"]["completion_tokens"], 7, "{}", whole.text());
+    let mut without = streamed.clone();
+    without.as_object_mut().unwrap().remove("stream_options");
+    let without = client.post(CHAT, &without).await;
+    assert_eq!(said(&without), "hit");
+    assert!(without.frames().iter().all(|frame| frame["usage"].is_null()), "{}", without.text());
+    assert_eq!(stage.upstream.count(), 2);
+    stage.gateway.audit().unwrap();
+}

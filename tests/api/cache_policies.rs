@@ -66,7 +66,7 @@ async fn accounts_of_a_group_share_answers_and_no_others_do() {
 async fn a_hit_says_how_old_it_is_and_a_client_that_has_it_gets_no_body() {
     let stage = Stage::new(&format!("[cache]\nttl = \"10m\"\n\n{RICH}")).await;
     let client = stage.gateway.client("acme");
-    for body in [fixed(chat("@@tokens=5@@")), fixed(streamed("@@tokens=5@@"))] {
+    for body in [fixed(chat("a @@tokens=5@@")), fixed(streamed("b @@tokens=5@@"))] {
         let first = client.post(CHAT, &body).await;
         assert_eq!((said(&first), first.header("etag")), ("miss", None));
         let hit = client.post(CHAT, &body).await;

@@ -197,7 +197,7 @@ async fn a_providers_error_is_the_answer_of_all_who_joined() {
 }
 
 #[tokio::test]
-async fn two_accounts_and_calls_that_are_not_fixed_never_join() {
+async fn two_accounts_and_calls_that_are_not_fixed_or_have_terms_of_their_own_never_join() {
     let tables = "[cache]\n\n[accounts.acme]\n\n[accounts.globex]\n";
     let stage = Stage::new(tables).await;
     let body = fixed(chat("@@tokens=5 before=300@@"));
@@ -211,7 +211,13 @@ async fn two_accounts_and_calls_that_are_not_fixed_never_join() {
     let refresh = acme.and_header("x-tollgate-cache", "refresh");
     let (one, other) = tokio::join!(acme.post(CHAT, &again), refresh.post(CHAT, &again));
     assert_eq!((said(&one), said(&other)), ("miss", "miss"));
-    assert_eq!(stage.upstream.count(), 6);
+    let late = acme.and_header("x-tollgate-deadline", "30");
+    let keyed = acme.and_header("idempotency-key", "one");
+    let third = fixed(chat("third @@tokens=5 before=300@@"));
+    let (one, other, key) =
+        tokio::join!(acme.post(CHAT, &third), late.post(CHAT, &third), keyed.post(CHAT, &third));
+    assert_eq!((said(&one), said(&other), said(&key)), ("miss", "miss", "miss"));
+    assert_eq!(stage.upstream.count(), 9);
 }
 
 #[tokio::test]

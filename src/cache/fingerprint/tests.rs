@@ -126,6 +126,55 @@ fn a_change_of_any_value_changes_the_key() {
 }
 
 #[test]
+fn a_change_of_any_value_of_a_message_request_changes_the_key() {
+    let full = json!({
+        "model": "m",
+        "max_tokens": 100,
+        "system": [{"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}],
+        "messages": [
+            {"role": "user", "content": [
+                {"type": "text", "text": "t"},
+                {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA=="}}]},
+            {"role": "assistant", "content": [
+                {"type": "tool_use", "id": "1", "name": "f", "input": {"a": 1}}]},
+            {"role": "user", "content": [
+                {"type": "tool_result", "tool_use_id": "1", "content": "r", "is_error": true}]}],
+        "tools": [{"name": "f", "description": "d", "input_schema": {"type": "object", "maxProperties": 3}}],
+        "tool_choice": {"type": "any", "disable_parallel_tool_use": true},
+        "stop_sequences": ["x", "y"],
+        "temperature": 0,
+        "top_p": 0.5,
+        "top_k": 4,
+        "metadata": {"user_id": "u"},
+        "service_tier": "auto",
+        "thinking": {"type": "enabled", "budget_tokens": 1024},
+        "unknown": 5,
+    });
+    let key = |body: &Value| {
+        let body = body.to_string();
+        let request =
+            Dialect::AnthropicMessages.decode_chat(body.as_bytes(), &Bounds::default()).ok()?;
+        let scope = Scope { dialect: Dialect::AnthropicMessages, ..SCOPE };
+        Some(fingerprint(&scope, Asked::Chat(&request)))
+    };
+    let first = key(&full).unwrap();
+    let mut paths = Vec::new();
+    leaves(&full, String::new(), &mut paths);
+    let mut changes = 0;
+    // The cap is in the key as the one in force.
+    for path in paths.iter().filter(|path| *path != "/max_tokens") {
+        let mut body = full.clone();
+        let value = body.pointer_mut(path).unwrap();
+        *value = changed(path, value);
+        // What is no request any more needs no key.
+        let Some(other) = key(&body) else { continue };
+        assert_ne!(other, first, "{path}");
+        changes += 1;
+    }
+    assert!(changes > 18, "{changes}");
+}
+
+#[test]
 fn whose_it_is_and_what_the_name_stands_for_are_in_the_key() {
     let body = full().to_string();
     let scopes = [
@@ -175,6 +224,19 @@ fn spelling_does_not_change_the_key() {
     let other = r#"{ "temperature": 0, "messages": [ {"content": "t\u00e9", "role": "user"} ],
         "model": "m" }"#;
     assert_eq!(chat_key(&SCOPE, one), chat_key(&SCOPE, other));
+}
+
+#[test]
+fn options_of_a_stream_that_nobody_here_knows_are_in_the_key() {
+    let key = chat_key(&SCOPE, &full().to_string());
+    let mut body = full();
+    body["stream"] = json!(true);
+    assert_eq!(chat_key(&SCOPE, &body.to_string()), key);
+    // In which form the reply is written does not change what it says.
+    body["stream_options"] = json!({"include_usage": true});
+    assert_eq!(chat_key(&SCOPE, &body.to_string()), key);
+    body["stream_options"] = json!({"include_usage": true, "other": 1});
+    assert_ne!(chat_key(&SCOPE, &body.to_string()), key);
 }
 
 #[test]
@@ -269,6 +331,19 @@ fn only_what_is_fixed_and_in_the_request_is_deterministic() {
     ] {
         assert_eq!(deterministic(&with(name, value)), expected, "{name}");
     }
+}
+
+#[test]
+fn what_a_list_of_googles_has_inside_is_in_the_key() {
+    let key = |title: &str| {
+        let one = |title: &str| json!({"content": {"parts": [{"text": "t"}]}, "title": title});
+        let body = json!({"model": "m", "requests": [one("a"), one(title)]}).to_string();
+        let request = Dialect::GeminiBatchEmbedContents
+            .decode_embeddings(body.as_bytes(), &Bounds::default())
+            .unwrap();
+        fingerprint(&SCOPE, Asked::Embeddings(&request))
+    };
+    assert_ne!(key("b"), key("c"));
 }
 
 #[test]
