@@ -13,7 +13,7 @@ use super::{
 };
 
 /// The operations that a limit can be narrowed to.
-pub const ENDPOINTS: [&str; 2] = ["chat.completions", "embeddings"];
+pub const ENDPOINTS: [&str; 4] = ["chat.completions", "embeddings", "moderations", "rerank"];
 
 const METRICS: [(&str, Metric); 6] = [
     ("requests", Metric::Requests),

@@ -2,7 +2,7 @@
 //! it succeeds, beside round robin and beside "the lowest sum of list prices". The clock, the health
 //! of the targets and the planner are the gateway's own; only the providers are made up.
 //!
-//! The results are the table in `docs/routing.md`: `TOLLGATE_WRITE=1 cargo test --test policies`
+//! The results are the table in `docs/routing.md`: `TOLLGATE_WRITE_DOCS=1 cargo test --test policies`
 //! writes it anew.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where by panicking")]
 
@@ -172,9 +172,9 @@ fn the_table_in_the_documentation_is_what_comes_out() {
     let (before, rest) = page.split_once("<!-- table -->\n").unwrap();
     let (_, after) = rest.split_once("<!-- end -->").unwrap();
     let fresh = format!("{before}<!-- table -->\n{table}<!-- end -->{after}");
-    if std::env::var_os("TOLLGATE_WRITE").is_some() {
+    if std::env::var_os("TOLLGATE_WRITE_DOCS").is_some() {
         std::fs::write(path, &fresh).unwrap();
     }
     let now = std::fs::read_to_string(path).unwrap();
-    assert!(now == fresh, "the table is another now; TOLLGATE_WRITE=1 writes it:\n{table}");
+    assert!(now == fresh, "the table is another now; TOLLGATE_WRITE_DOCS=1 writes it:\n{table}");
 }
