@@ -12,6 +12,9 @@ const FITS: i64 = 40;
 /// Calls made before, one after the other, from which an account learns how long such replies are.
 const BEFORE: i64 = 10;
 
+/// Milliseconds between two frames, so that all fifty have asked long before the first is over.
+const AT_ONCE: u64 = 15;
+
 /// What became of the fifty calls.
 #[derive(Debug)]
 struct Outcome {
@@ -25,8 +28,8 @@ fn budget() -> i64 {
 }
 
 /// An agent writes no more than it is asked to; what it asks for is far above that.
-fn call(max_tokens: i64) -> Value {
-    let mut body = streamed(&format!("@@tokens={OUTPUT} prompt={INPUT} pause=5@@"));
+fn call(max_tokens: i64, pause: u64) -> Value {
+    let mut body = streamed(&format!("@@tokens={OUTPUT} prompt={INPUT} pause={pause}@@"));
     body["max_tokens"] = json!(max_tokens);
     body
 }
@@ -40,13 +43,13 @@ async fn run(holds: &str, max_tokens: i64) -> Outcome {
     .await;
     let client = stage.gateway.client("acme");
     for _ in 0..BEFORE {
-        assert_eq!(client.post(CHAT, &call(OUTPUT)).await.status, 200);
+        assert_eq!(client.post(CHAT, &call(OUTPUT, 0)).await.status, 200);
     }
     stage.nothing_held().await;
     let calls: Vec<_> = (0..CALLS)
         .map(|_| {
             let client = client.clone();
-            tokio::spawn(async move { client.post(CHAT, &call(max_tokens)).await })
+            tokio::spawn(async move { client.post(CHAT, &call(max_tokens, AT_ONCE)).await })
         })
         .collect();
     let mut outcome = Outcome { refused: 0, cut: 0, whole: 0 };
