@@ -5,6 +5,7 @@ use axum::response::Response;
 use http::{HeaderMap, header};
 use tollgate_providers::{Dialect, Task};
 
+use super::anthropic::version;
 use super::sse::Watch;
 use super::{Failed, Front, caller, prompts, sse};
 use crate::call::{Operation, Served, serve};
@@ -21,6 +22,9 @@ pub(super) async fn chat(
     let answer = async {
         let mut read = Read::of(front, headers, body, id).await?;
         let request = dialect.decode_chat(&read.body, &read.bounds)?;
+        if dialect == Dialect::AnthropicMessages {
+            version::check(headers, &request)?;
+        }
         if let Some(name) = prompts::named(&request.model) {
             let (rendered, prompted) =
                 prompts::from_chat(front, &read.caller, name, &request, dialect)?;

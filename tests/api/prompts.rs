@@ -102,7 +102,8 @@ async fn a_template_is_a_model_for_every_client_whole_and_streamed() {
         "max_tokens": 9,
         "messages": [{ "role": "user", "content": "@@tokens=5@@" }],
     });
-    let answer = client.post("/v1/messages", &anthropic).await.json();
+    let versioned = client.and_header("anthropic-version", "2023-06-01");
+    let answer = versioned.post("/v1/messages", &anthropic).await.json();
     assert_eq!(answer["type"], "message", "{answer}");
     assert_eq!(answer["content"][0]["text"].as_str().unwrap(), whole.content());
     let sent = set.upstream.last().json();

@@ -307,7 +307,7 @@ async fn models_and_prices_say_what_can_be_asked_for_and_on_whose_word() {
 #[tokio::test]
 async fn a_request_of_any_dialect_is_quoted_as_its_own_call_is_counted() {
     let stage = Stage::new(RICH).await;
-    let client = stage.gateway.client("acme");
+    let client = stage.gateway.client("acme").and_header("anthropic-version", "2023-06-01");
     let (model, say) = ("gpt-4o-mini", "Say it @@tokens=5@@");
     let google = json!({ "systemInstruction": { "parts": [{ "text": "Be brief." }] },
         "contents": [{ "role": "user", "parts": [{ "text": say }] }],

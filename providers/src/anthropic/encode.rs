@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::content::{refused, write_text};
 use super::{OLD_VERSION, VERSION};
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, refusals};
 use crate::dialect::Dialect;
 use crate::dialect::json::{Object, array, put_str};
 use crate::splice::Splice;
@@ -24,7 +24,7 @@ const LEAST_THINKING: u64 = 1_024;
 /// Writes a chat request.
 pub(super) fn chat(req: &ChatRequest<'_>, to: &Target<'_>) -> Result<Encoded, BadRequest> {
     if req.source.dialect == Dialect::AnthropicMessages {
-        return Ok(splice(req, to));
+        return splice(req, to);
     }
     refuse(req)?;
     let mut writer = Writer { req, to, dropped: Vec::new(), version: VERSION };
@@ -37,7 +37,7 @@ pub(super) fn chat(req: &ChatRequest<'_>, to: &Target<'_>) -> Result<Encoded, Ba
 
 /// The client's own body, with model, cap and stream as the target wants them. A client that said which
 /// version of the wire it speaks is to be believed before the header given here.
-fn splice(req: &ChatRequest<'_>, to: &Target<'_>) -> Encoded {
+fn splice(req: &ChatRequest<'_>, to: &Target<'_>) -> Result<Encoded, BadRequest> {
     let spans = &req.source.spans;
     let mut splice = Splice::new(&req.source);
     if req.model != to.model {
@@ -52,8 +52,12 @@ fn splice(req: &ChatRequest<'_>, to: &Target<'_>) -> Encoded {
     if to.stream != req.stream {
         splice.set("stream", spans.stream.as_ref(), to.stream.to_string().into_bytes());
     }
-    let version = if req.sampling.set().next().is_some() { OLD_VERSION } else { VERSION };
-    encoded(version, splice.finish(), Vec::new())
+    let (body, dropped) = match refusals::of("anthropic", to.model) {
+        Some(rule) => rule.apply(req, splice.finish())?,
+        None => (splice.finish(), Vec::new()),
+    };
+    let tuned = req.sampling.set().any(|(name, _)| !dropped.iter().any(|drop| drop == name));
+    Ok(encoded(if tuned { OLD_VERSION } else { VERSION }, body, dropped))
 }
 
 fn encoded(version: &str, body: Vec<u8>, dropped: Vec<String>) -> Encoded {

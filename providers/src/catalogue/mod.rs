@@ -4,6 +4,7 @@
 mod models;
 mod names;
 mod prices;
+pub(crate) mod refusals;
 mod rule;
 mod tiers;
 

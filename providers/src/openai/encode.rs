@@ -1,6 +1,7 @@
 //! Writes requests: by splicing where the client spoke this dialect, else from the hub's words.
 
 use super::{Paths, Profile};
+use crate::catalogue::refusals;
 use crate::dialect::Dialect;
 use crate::dialect::json::{Object, array, put_str};
 use crate::guard::outline;
@@ -21,6 +22,11 @@ pub(crate) fn chat(
         }
         _ => ("/chat/completions", super::write::chat(profile, req, to)?),
     };
+    let (body, refused) = match refusals::of(profile.name, to.model) {
+        Some(rule) => rule.apply(req, body)?,
+        None => (body, Vec::new()),
+    };
+    dropped.extend(refused);
     let (body, refused) = restrict(profile, body)?;
     dropped.extend(refused);
     Ok(encoded(path(profile, at, to.model), body, dropped))

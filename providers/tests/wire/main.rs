@@ -9,6 +9,7 @@ mod gemini;
 mod gemini_client;
 mod openai_responses_client;
 mod recordings;
+mod refused;
 mod rewritten;
 mod small_dialects;
 mod splice;

@@ -8,6 +8,7 @@ use serde_json::json;
 use tollgate_providers::Dialect;
 
 use crate::call::{Operation, input_tokens};
+use crate::http::anthropic::version;
 use crate::http::{Failed, Front, caller, calls, json};
 
 const DIALECT: Dialect = Dialect::AnthropicMessages;
@@ -41,6 +42,7 @@ async fn count(front: &Front, headers: &HeaderMap, body: Body) -> Result<u64, Fa
     let body = caller::body(headers, body, runtime.max_body_bytes).await?;
     let body = capped(&body);
     let request = DIALECT.decode_chat(&body, &runtime.bounds)?;
+    version::check(headers, &request)?;
     Ok(input_tokens(&runtime, &caller, &Operation::Chat(Box::new(request)))?)
 }
 
