@@ -86,7 +86,9 @@ impl Target {
 
     /// `cached` of the input are in the target's cache.
     fn offer(&self, output: u64, cached: u64, now: u64) -> Offer {
-        let view = self.health.view(Need { input_tokens: INPUT, output_tokens: output }, now);
+        let view = self
+            .health
+            .view(Need { input_tokens: INPUT, output_tokens: output, ..Need::default() }, now);
         let cost = |cached| {
             let usage = Usage::new()
                 .with(Class::Input, INPUT - cached)

@@ -125,6 +125,7 @@ pub(super) fn tenancy(snapshot: &Snapshot) -> Tenancy {
         require: words(&account.require),
         terms: account.terms,
         share: account.share,
+        priority: account.priority,
     };
     let plan = |(name, limits): (&String, &Vec<Limit>)| Plan {
         name: name.clone(),
@@ -200,6 +201,7 @@ pub(super) fn runtime(
         price_ceiling,
         counting: counting.clone(),
         max_body_bytes: snapshot.server.max_body_bytes,
+        max_calls: snapshot.server.max_calls,
         bounds: Bounds::default(),
     })
 }
@@ -272,7 +274,7 @@ impl Targets {
         for alias in snapshot.models.values() {
             let known = |targets: &[config::Target]| {
                 let targets = targets.iter();
-                let known = targets.filter_map(|t| self.target(&t.provider, &t.model, t.weight));
+                let known = targets.filter_map(|t| self.target_of(t));
                 known.collect::<Vec<_>>()
             };
             let targets = known(&alias.targets);
@@ -306,6 +308,13 @@ impl Targets {
             (open && target.prices.is_some()).then(|| alone(target))
         }));
         routes
+    }
+
+    fn target_of(&self, target: &config::Target) -> Option<Target> {
+        let of = self.target(&target.provider, &target.model, target.weight)?;
+        let own = target.tags.iter().map(|tag| Arc::from(tag.as_str()));
+        let tags = of.tags.iter().cloned().chain(own).collect();
+        Some(Target { tags, ..of })
     }
 
     fn target(&self, name: &str, model: &str, weight: u32) -> Option<Target> {

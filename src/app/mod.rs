@@ -146,6 +146,7 @@ impl Gateway {
             prompts,
             cache,
             prefixes: Prefixes::default(),
+            load: Arc::default(),
             sizes,
             queues: Queues::default(),
             repeats: Flights::default(),

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::config::Snapshot;
 use crate::control::{Control, Tenancy};
 use crate::ledger::{Reader, Specs, look};
-use crate::tenants::{Allowed, Caller, Holds};
+use crate::tenants::{Allowed, Caller, Holds, Priority};
 
 /// What calls would look up under a configuration, with what was learned of counts so far.
 pub fn runtime(snapshot: &Arc<Snapshot>) -> Result<Runtime, BuildError> {
@@ -62,7 +62,8 @@ impl Preview {
         let now = clock::now();
         let trial =
             |facets: &Facets<'_>, ask: Amounts| self.book.trial(now, caller.charged, facets, ask);
-        Some(quote(&self.runtime, &self.sizes, &caller, operation, trial))
+        let asked = (operation, &*caller.require);
+        Some(quote(&self.runtime, &self.sizes, &caller, asked, trial))
     }
 
     fn caller(&self, path: Option<&str>) -> Option<Caller> {
@@ -86,6 +87,7 @@ impl Preview {
             require,
             terms,
             share: 1,
+            priority: Priority::Normal,
             expires_at: None,
             run: None,
         })

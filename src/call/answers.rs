@@ -99,12 +99,13 @@ pub(super) fn look(
         )
     });
     let targets: Vec<_> = targets.collect();
+    let required = inbound.required(caller);
     let scope = Scope {
         owner: policy.owner(&caller.account),
         dialect: read,
         prompt: prompt.map(|prompt| &*prompt.tag),
         targets: &targets,
-        require: &caller.require,
+        require: &required,
         cap,
         headers: &inbound.dialect_headers,
     };

@@ -75,6 +75,8 @@ pub enum CallError {
     NotCached,
     /// A limit, or the ledger, says no.
     Refused(Refused),
+    /// The gateway has as many calls in flight as it takes, or as it takes of so little urgency.
+    Overloaded,
     /// The run that made it was stopped, or is over.
     Stopped,
     /// Every attempt failed; this is what the last one said.
@@ -122,6 +124,7 @@ impl CallError {
             | CallError::KeyUsed(_)
             | CallError::NotCached
             | CallError::Refused(_)
+            | CallError::Overloaded
             | CallError::Stopped => None,
         }
     }

@@ -6,6 +6,7 @@ mod answers;
 mod attempts;
 mod counting;
 mod error;
+mod load;
 mod operation;
 mod planning;
 mod prefixes;
@@ -29,6 +30,7 @@ use tollgate_providers::unified::{Capability, VectorFormat};
 pub use answers::{CacheUse, Cached};
 pub use counting::Counting;
 pub use error::CallError;
+pub use load::Load;
 pub use operation::Operation;
 pub use prefixes::Prefixes;
 pub use queue::Queues;
@@ -42,7 +44,7 @@ use crate::cache::{Answer, Content, Fingerprint, Form};
 use crate::clock;
 use crate::ledger::{CallId, KeyName, Keyed, Settled};
 use crate::routing::{End, NoRoute, Permit, Route, Target};
-use crate::tenants::Caller;
+use crate::tenants::{Caller, Priority};
 
 /// What `http` knows of a request besides its body.
 #[derive(Clone, Debug)]
@@ -57,12 +59,37 @@ pub struct Inbound {
     pub deadline: Option<Timestamp>,
     /// The client's idempotency key.
     pub key: Option<Arc<str>>,
+    /// How urgent it says it is; never more than its account's calls are.
+    pub priority: Option<Priority>,
+    /// What a target must be tagged with to be asked, beside what the account requires.
+    pub require: Vec<Arc<str>>,
     /// What the client asks of the cache.
     pub cache: CacheUse,
     /// The template that the request was rendered from.
     pub prompt: Option<Prompted>,
     /// Headers that belong to the dialect, for a provider that speaks the same one.
     pub dialect_headers: Vec<(&'static str, String)>,
+}
+
+impl Inbound {
+    /// How urgent the call is.
+    fn priority(&self, caller: &Caller) -> Priority {
+        self.priority.map_or(caller.priority, |asked| asked.min(caller.priority))
+    }
+
+    /// All that a target must be tagged with.
+    fn required(&self, caller: &Caller) -> Arc<[Arc<str>]> {
+        required(caller, &self.require)
+    }
+}
+
+/// All that a target must be tagged with for a call that asks for these tags.
+pub fn required(caller: &Caller, asked: &[Arc<str>]) -> Arc<[Arc<str>]> {
+    if asked.is_empty() {
+        return caller.require.clone();
+    }
+    let own = asked.iter().filter(|tag| !caller.require.contains(tag));
+    caller.require.iter().chain(own).cloned().collect()
 }
 
 /// A call whose request was rendered from a template.
@@ -237,12 +264,17 @@ async fn make(
     let Making { runtime, route, cap, key, fill, cached } = making;
     let (keyed, first) = key.unzip();
     let full = cap.0;
+    let priority = inbound.priority(caller);
+    let place = services.load.enter(runtime.max_calls, priority).ok_or(CallError::Overloaded)?;
+    let required = inbound.required(caller);
     let now = planning::micros(clock::now());
     let trail = services.prefixes.trail(&route, caller, operation);
     let planner = planning::Planner {
         runtime: &runtime,
         sizes,
         caller,
+        required: &required,
+        priority,
         operation,
         cap: full,
         at: inbound.received_at,
@@ -250,7 +282,8 @@ async fn make(
         warm: services.prefixes.find(&trail, now),
     };
     let waiting = &services.queues.waiting;
-    let (planned, turn) = waiting.plan(caller, inbound, operation, || planner.plan(&route)).await?;
+    let (planned, turn) =
+        waiting.plan(caller, inbound, (operation, &required), || planner.plan(&route)).await?;
     let plan = planned.candidates;
     let likely = sizes.likely(caller, &plan, operation.choices());
     let (plan, keyed, route) = (&*plan, keyed.as_ref(), &*route);
@@ -283,7 +316,7 @@ async fn make(
     // From here the reply belongs to the client, and a byte of it may leave only once its hold would
     // survive us. The commit ran beside the provider's work, so there is seldom anything to wait for.
     hold.durable().await?;
-    let told = Told::new(&ask, candidate, permit, runtime.counting.clone());
+    let told = Told::new(&ask, candidate, (permit, place), runtime.counting.clone());
     let reply = if operation.stream() {
         let flow = relay::Flow::new(site.clone(), target, answer.body, hold, told, step);
         let relay = Relay::new(worker.clone(), caller, flow, fill);
@@ -318,6 +351,8 @@ struct Told {
     estimate: Option<counting::Estimate>,
     /// The call's place at the target, until the reply is over.
     permit: Arc<Permit>,
+    /// Its place among the gateway's calls, as long.
+    _place: Arc<load::InFlight>,
     /// Input tokens that should be in the provider's cache.
     cached: u64,
     counting: Arc<Counting>,
@@ -337,7 +372,7 @@ impl Told {
     fn new(
         ask: &admit::Ask<'_, '_>,
         to: &planning::Candidate<'_>,
-        permit: Permit,
+        (permit, place): (Permit, load::InFlight),
         counting: Arc<Counting>,
     ) -> Told {
         let admit::Ask { caller, inbound, operation, .. } = *ask;
@@ -350,6 +385,7 @@ impl Told {
             input_tokens: to.input.tokens,
             estimate: to.estimate,
             permit: Arc::new(permit),
+            _place: Arc::new(place),
             cached: to.cached,
             counting,
             account: caller.account.clone(),

@@ -16,8 +16,8 @@ use super::services::Runtime;
 use super::sizes::{self, Sizes};
 use crate::clock;
 use crate::ledger::{Attempt, Counted};
-use crate::routing::{self, Exclusion, Need, Offer, Reason, Route, Target};
-use crate::tenants::Caller;
+use crate::routing::{self, Exclusion, Leaves, Need, Offer, Reason, Route, Target};
+use crate::tenants::{Caller, Priority};
 
 /// Where one call may go.
 pub(super) struct Planned<'r> {
@@ -128,6 +128,10 @@ pub(super) struct Planner<'c> {
     pub(super) runtime: &'c Runtime,
     pub(super) sizes: &'c Sizes,
     pub(super) caller: &'c Caller,
+    /// What a target must be tagged with.
+    pub(super) required: &'c [Arc<str>],
+    /// How urgent the call is.
+    pub(super) priority: Priority,
     pub(super) operation: &'c Operation<'c>,
     /// The cap on each choice's output.
     pub(super) cap: u64,
@@ -209,7 +213,7 @@ impl Planner<'_> {
             Cards::of(list, Some(ServiceTier::Standard), self.at)
         };
         let cards = own.or_else(ceiling);
-        let untagged = self.caller.require.iter().find(|tag| !target.tags.contains(tag));
+        let untagged = self.required.iter().find(|tag| !target.tags.contains(tag));
         let unfit = if let Some(tag) = untagged {
             Some(Exclusion::Untagged(tag.clone()))
         } else if !site.is_some_and(|site| site.adapter.can(operation.needs())) {
@@ -223,7 +227,11 @@ impl Planner<'_> {
             Prospect { target, unfit, counted: None, need: Need::default(), cached: 0 };
         let (None, Some(cards)) = (&prospect.unfit, cards) else { return prospect };
         let (input, estimate) = runtime.counting.input(operation, target);
-        prospect.need = Need { input_tokens: input.tokens, output_tokens: output };
+        let leaves = match self.priority {
+            Priority::Low => Leaves::Quarter,
+            Priority::Normal | Priority::High => Leaves::Nothing,
+        };
+        prospect.need = Need { input_tokens: input.tokens, output_tokens: output, leaves };
         let warm = self.warm.as_ref().map_or(0, |warm| warm.at(target));
         prospect.cached = warm.min(input.tokens);
         // What a list says of a model may be out of date: it decides between targets, and where there

@@ -173,6 +173,7 @@ mod tests {
             require: Arc::default(),
             terms: tollgate_accounting::Terms::default(),
             share: 1,
+            priority: crate::tenants::Priority::Normal,
             expires_at: None,
             run: None,
         };

@@ -178,15 +178,25 @@ pub fn quote(
     runtime: &Runtime,
     sizes: &Sizes,
     caller: &Caller,
-    operation: &Operation<'_>,
+    (operation, required): (&Operation<'_>, &[Arc<str>]),
     trial: impl Fn(&Facets<'_>, Amounts) -> Trial,
 ) -> Result<Quote, CallError> {
     let route = super::route(runtime, caller, operation)?;
     let (cap, ours) = admit::cap(&route, operation);
     // What a cache may save is left out: it is gone in minutes, and a quote may be kept.
     let at = clock::now();
-    let planner =
-        Planner { runtime, sizes, caller, operation, cap, at, curious: false, warm: None };
+    let planner = Planner {
+        runtime,
+        sizes,
+        caller,
+        required,
+        priority: caller.priority,
+        operation,
+        cap,
+        at,
+        curious: false,
+        warm: None,
+    };
     let planned = planner.plan(&route)?;
     let plan = planned.candidates;
     let bound = cap.saturating_mul(operation.choices());
@@ -309,6 +319,7 @@ mod tests {
             price_ceiling: None,
             counting: Arc::default(),
             max_body_bytes: 1_000_000,
+            max_calls: 10,
             bounds: Bounds::default(),
         }
     }
@@ -329,6 +340,7 @@ mod tests {
             require: Arc::default(),
             terms: tollgate_accounting::Terms::default(),
             share: 1,
+            priority: crate::tenants::Priority::Normal,
             expires_at: None,
             run: None,
         };
@@ -341,7 +353,8 @@ mod tests {
             asked.borrow_mut().push(ask);
             book.trial(NOW, charged, facets, ask)
         };
-        let quote = quote(&runtime(), sizes, &caller, &operation, trial).unwrap();
+        let what = (&operation, &*caller.require);
+        let quote = quote(&runtime(), sizes, &caller, what, trial).unwrap();
         assert!(!asked.borrow().is_empty());
         assert_eq!(format!("{book:?}"), before);
         quote

@@ -11,6 +11,7 @@ use tollgate_accounting::PriceList;
 use tollgate_providers::{Bounds, Provider};
 
 use super::counting::Counting;
+use super::load::Load;
 use super::prefixes::Prefixes;
 use super::queue::Queues;
 use super::shared::Flights;
@@ -38,6 +39,8 @@ pub struct Services {
     pub cache: Arc<Current>,
     /// Identical calls in flight.
     pub together: Flights<(Fingerprint, Form)>,
+    /// Calls in flight.
+    pub load: Arc<Load>,
     /// What replies have come to.
     pub sizes: Sizes,
     /// Calls that wait their turn at soft limits.
@@ -60,6 +63,8 @@ pub struct Runtime {
     pub price_ceiling: Option<Arc<PriceList>>,
     /// Counts, and what was learned of counts; the same one through all reloads.
     pub counting: Arc<Counting>,
+    /// Calls in flight at once.
+    pub max_calls: u32,
     /// The largest request body.
     pub max_body_bytes: usize,
     /// What a request may contain.

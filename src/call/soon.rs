@@ -1,7 +1,8 @@
 //! Calls that wait a moment for a provider's own limit, where refusing them would only bring them back.
 //! Each name that is asked for has one line, in which tenants take turns by their shares: a tenant with
-//! a thousand calls waiting delays another's by one.
+//! a thousand calls waiting delays another's by one. The more urgent go before all of those.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +15,7 @@ use super::planning::micros;
 use super::{CallError, Inbound, Operation};
 use crate::clock;
 use crate::routing::{NotReady, Unready};
-use crate::tenants::Caller;
+use crate::tenants::{Caller, Priority};
 
 /// The longest such wait in all.
 const LONGEST: Duration = Duration::from_secs(2);
@@ -63,29 +64,39 @@ pub(super) struct Waiting {
 /// calls before it are served, in a time that runs as fast as the line is served.
 #[derive(Default)]
 struct Line {
-    /// By that time, then as they came.
+    /// The more urgent first, then by that time, then as they came.
     calls: BTreeMap<Ticket, Arc<Notify>>,
-    /// When the last call of each tenant is served.
-    served: HashMap<Arc<str>, u64>,
-    /// The time of the call that was let through last.
-    now: u64,
+    /// When the last call of each tenant is served, of those that are as urgent.
+    served: HashMap<(Reverse<Priority>, Arc<str>), u64>,
+    /// The time of the call that was let through last, of those that are as urgent.
+    now: HashMap<Reverse<Priority>, u64>,
     came: u64,
     /// Who was let through and has not taken its place, and until when that is waited for.
     turn: Option<(Ticket, Instant)>,
 }
 
-type Ticket = (u64, u64);
+type Ticket = (Reverse<Priority>, u64, u64);
 
 impl Line {
-    fn join(&mut self, tenant: &Arc<str>, share: u32) -> (Ticket, Arc<Notify>) {
-        let begins = self.served.get(tenant).map_or(self.now, |last| self.now.max(*last));
-        let ends = begins.saturating_add(CALL / u64::from(share.max(1)));
-        self.served.insert(tenant.clone(), ends);
+    fn join(&mut self, tenant: &Arc<str>, share: u32, priority: Priority) -> (Ticket, Arc<Notify>) {
+        let class = Reverse(priority);
+        let now = self.now.get(&class).copied().unwrap_or(0);
+        let last = self.served.entry((class, tenant.clone())).or_insert(now);
+        let begins = now.max(*last);
+        *last = begins.saturating_add(CALL / u64::from(share.max(1)));
         self.came += 1;
-        let ticket = (begins, self.came);
+        let ticket = (class, begins, self.came);
         let notify = Arc::new(Notify::new());
         self.calls.insert(ticket, notify.clone());
         (ticket, notify)
+    }
+
+    /// A call is let through.
+    fn pass(&mut self, ticket: Ticket) {
+        self.calls.remove(&ticket);
+        let (class, begins, _) = ticket;
+        let now = self.now.entry(class).or_insert(0);
+        *now = begins.max(*now);
     }
 
     fn wake(&self) {
@@ -115,14 +126,15 @@ impl Waiting {
         &self,
         caller: &Caller,
         inbound: &Inbound,
-        operation: &Operation<'_>,
+        (operation, required): (&Operation<'_>, &[Arc<str>]),
         plan: impl Fn() -> Result<T, CallError>,
     ) -> Result<(T, Option<Turn>), CallError> {
         // Nobody goes past those who wait for the same.
-        let line = || line(caller, operation);
+        let line = || line(operation, required);
+        let priority = inbound.priority(caller);
         let mut place = None;
         if self.count.load(Ordering::Relaxed) > 0 && self.lock().contains_key(&line()) {
-            place = self.enter(line(), caller);
+            place = self.enter(line(), caller, priority);
         }
         let mut patience = Patience::default();
         if place.is_none() {
@@ -134,7 +146,7 @@ impl Waiting {
             if Patience::default().spend(not, inbound).is_none() {
                 return Err(error);
             }
-            place = self.enter(line(), caller);
+            place = self.enter(line(), caller, priority);
             if place.is_none() {
                 return Err(error);
             }
@@ -163,15 +175,15 @@ impl Waiting {
     }
 
     /// A place at the line's end, which for its tenant may be its beginning; none where too many wait.
-    fn enter(&self, line: Arc<str>, caller: &Caller) -> Option<Place> {
+    fn enter(&self, line: Arc<str>, caller: &Caller, priority: Priority) -> Option<Place> {
         let tenant = caller.account.split('/').next().unwrap_or_default();
         let mut lines = self.lock();
-        if self.count.load(Ordering::Relaxed) >= MOST {
+        if self.count.load(Ordering::Relaxed) >= room(priority) {
             return None;
         }
         self.count.fetch_add(1, Ordering::Relaxed);
         let joined = lines.entry(line.clone()).or_default();
-        let (ticket, notify) = joined.join(&tenant.into(), caller.share);
+        let (ticket, notify) = joined.join(&tenant.into(), caller.share, priority);
         drop(lines);
         Some(Place { waiting: self.clone(), line, ticket, notify })
     }
@@ -181,9 +193,18 @@ impl Waiting {
     }
 }
 
+/// How many may wait before one more does: the less urgent leave room for the others.
+fn room(priority: Priority) -> usize {
+    match priority {
+        Priority::Low => MOST / 2,
+        Priority::Normal => MOST - MOST / 16,
+        Priority::High => MOST,
+    }
+}
+
 /// Those who ask for the same, of the same providers, wait for the same.
-fn line(caller: &Caller, operation: &Operation<'_>) -> Arc<str> {
-    let tags = caller.require.join(",");
+fn line(operation: &Operation<'_>, required: &[Arc<str>]) -> Arc<str> {
+    let tags = required.join(",");
     format!("{}\n{}\n{tags}", operation.model(), operation.endpoint()).into()
 }
 
@@ -207,8 +228,7 @@ impl Place {
     fn turn(self) -> Turn {
         let mut lines = self.waiting.lock();
         if let Some(line) = lines.get_mut(&self.line) {
-            line.calls.remove(&self.ticket);
-            line.now = line.now.max(self.ticket.0);
+            line.pass(self.ticket);
             line.turn = Some((self.ticket, Instant::now() + TURN));
             line.wake();
         }
@@ -240,7 +260,7 @@ mod tests {
         let mut line = Line::default();
         let mut names = HashMap::new();
         for (tenant, share) in calls {
-            let (ticket, _) = line.join(&Arc::from(*tenant), *share);
+            let (ticket, _) = line.join(&Arc::from(*tenant), *share, Priority::Normal);
             names.insert(ticket, *tenant);
         }
         line.calls.keys().map(|ticket| names[ticket]).collect()
@@ -266,15 +286,31 @@ mod tests {
     fn who_was_away_has_not_saved_up() {
         let mut line = Line::default();
         let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
-        for _ in 0..5 {
-            let (ticket, _) = line.join(&a, 1);
-            line.calls.remove(&ticket);
-            line.now = ticket.0;
+        let mut join = |tenant, pass| {
+            let (ticket, _) = line.join(tenant, 1, Priority::Normal);
+            if pass {
+                line.pass(ticket);
+            }
+            ticket
+        };
+        let served: Vec<_> = (0..5).map(|_| join(&a, true)).collect();
+        let first = join(&a, false);
+        let (one, two) = (join(&b, false), join(&b, false));
+        assert_eq!(one.1, served[4].1);
+        assert!(one < first && two.1 >= one.1 + CALL && first < two);
+    }
+
+    #[test]
+    fn the_more_urgent_go_first_and_in_turns_among_themselves() {
+        let mut line = Line::default();
+        let mut names = HashMap::new();
+        let calls =
+            [("low", Priority::Low), ("normal", Priority::Normal), ("high", Priority::High)];
+        for (name, priority) in calls.into_iter().chain(calls) {
+            let tenant = Arc::from(format!("{name}{}", names.len()));
+            names.insert(line.join(&tenant, 1, priority).0, name);
         }
-        let first = line.join(&a, 1).0;
-        let (one, two) = (line.join(&b, 1).0, line.join(&b, 1).0);
-        assert!(one < first || one.0 == line.now);
-        assert!(two.0 >= one.0 + CALL);
-        assert!(first < two);
+        let order: Vec<_> = line.calls.keys().map(|ticket| names[ticket]).collect();
+        assert_eq!(order, ["high", "high", "normal", "normal", "low", "low"]);
     }
 }

@@ -14,8 +14,9 @@ use super::{
     reader::{Field, Section, shorten},
     snapshot::{Account, AllowedModels, Holds, covers},
 };
+use crate::tenants::Priority;
 
-const RESERVED: [&str; 12] = [
+const RESERVED: [&str; 13] = [
     "timezone",
     "limits",
     "limit",
@@ -28,6 +29,7 @@ const RESERVED: [&str; 12] = [
     "markup_per_request",
     "failed_attempts",
     "share",
+    "priority",
 ];
 /// A call is checked against every account on its path.
 const DEEPEST: usize = 8;
@@ -45,6 +47,7 @@ struct Inherited<'p> {
     require: &'p [String],
     terms: Terms,
     share: u32,
+    priority: Priority,
     /// The limits of all parents.
     limits: Vec<Above>,
 }
@@ -69,6 +72,8 @@ pub(super) fn accounts(root: &Section<'_>, names: &Names, plans: &Plans) -> Vec<
         require: &[],
         terms: Terms::default(),
         share: 1,
+        // Any tenant's may be as urgent as it says; without a word they are as most are.
+        priority: Priority::High,
         limits: Vec::new(),
     };
     for (name, field) in root.section("accounts").iter().flat_map(Section::rest) {
@@ -118,6 +123,7 @@ fn account(
         require: required(table.get("require"), parent.require, names),
         terms: terms(&table, parent.terms),
         share: share(table.get("share"), parent),
+        priority: priority(table.get("priority"), parent),
     };
     let below = inherited(&account, parent);
     let mut children = Vec::new();
@@ -148,6 +154,7 @@ fn inherited<'p>(account: &'p Account, parent: &Inherited<'_>) -> Inherited<'p> 
         require: &account.require,
         terms: account.terms,
         share: account.share,
+        priority: account.priority,
         limits: parent.limits.iter().cloned().chain(own).collect(),
     }
 }
@@ -171,6 +178,17 @@ fn share(field: Option<Field<'_>>, parent: &Inherited<'_>) -> u32 {
         field.key_error("only a tenant, at the top, has a share", None);
     }
     field.whole(1..=1_000).and_then(|share| u32::try_from(share).ok()).unwrap_or(1)
+}
+
+/// A child's calls are never more urgent than its parent's.
+fn priority(field: Option<Field<'_>>, parent: &Inherited<'_>) -> Priority {
+    let inherited = if parent.depth == 0 { Priority::Normal } else { parent.priority };
+    let Some(field) = field else { return inherited };
+    let Some(own) = field.choice(&Priority::NAMED) else { return inherited };
+    if own > parent.priority {
+        field.error::<()>("the parent account's calls are less urgent");
+    }
+    own
 }
 
 /// The parent's tags and its own: a child cannot be free of what its parent asks for.

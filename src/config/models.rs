@@ -7,7 +7,7 @@ use super::{
     limits,
     names::{Names, Served},
     prices::instant,
-    providers::is_model,
+    providers::{is_model, tags},
     reader::{Field, Section},
     snapshot::{Alias, End, Route, Target},
 };
@@ -187,6 +187,7 @@ fn target(item: &Field<'_>, route: Route, served: &Served<'_>) -> Option<Target>
     let provider_field = table.require("provider", "it names an entry of [providers]");
     let model_field = table.require("model", "the name by which the provider knows it");
     let weight_field = table.get("weight");
+    let tags = tags(table.get("tags"));
     table.done();
     let weight = match &weight_field {
         Some(field) if route != Route::Weighted => {
@@ -207,7 +208,8 @@ fn target(item: &Field<'_>, route: Route, served: &Served<'_>) -> Option<Target>
     if !is_model(model) {
         return model_field.error("a model's name has no spaces and at most 256 characters");
     }
-    let target = Target { provider: provider.to_owned(), model: model.to_owned(), weight: weight? };
+    let target =
+        Target { provider: provider.to_owned(), model: model.to_owned(), weight: weight?, tags };
     // What has no price either is warned of for that.
     if served.has_price(provider, model) && served.lacks(provider, model) {
         model_field.warn("the provider does not list this model", served.nearest(provider, model));

@@ -107,16 +107,18 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn new(served: &Served<'_>, aliases: &[Placed<'_>], has_prompts: bool) -> Names {
-        let aliases = aliases.iter().map(|placed| placed.alias.name.clone());
         let tags = served.providers.values().flat_map(|provider| provider.tags.iter().cloned());
+        let targets = aliases.iter().flat_map(|placed| placed.alias.all_targets());
+        let tags = tags.chain(targets.flat_map(|target| target.tags.iter().cloned())).collect();
+        let aliases = aliases.iter().map(|placed| placed.alias.name.clone());
         let known = served.names().chain(aliases).collect();
-        Names { known, has_prompts, tags: tags.collect() }
+        Names { known, has_prompts, tags }
     }
 
     /// Reports a tag that no provider has.
     pub(super) fn must_tag(&self, field: &Field<'_>, tag: &str) {
         if !self.tags.contains(tag) {
-            let message = format!("no provider is tagged `{tag}`");
+            let message = format!("no provider or target is tagged `{tag}`");
             field.unknown_name::<()>(&message, self.tags.iter().map(String::as_str), tag);
         }
     }

@@ -13,6 +13,8 @@ use super::{
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8787);
 const ADMIN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8788);
 const MAX_BODY_BYTES: u64 = 32 << 20;
+/// With the buffers of a stream on both sides, so many take about a gigabyte.
+const MAX_CALLS: u32 = 8_192;
 const DRAIN_SECONDS: u64 = 30;
 /// A shorter admin key can be guessed.
 const ADMIN_KEY_LENGTH: usize = 16;
@@ -25,6 +27,7 @@ pub(super) fn server(root: &Section<'_>) -> Server {
             admin: None,
             max_body_bytes: MAX_BODY_BYTES as usize,
             drain: Duration::from_secs(DRAIN_SECONDS),
+            max_calls: MAX_CALLS,
             workers: None,
         };
     };
@@ -32,6 +35,7 @@ pub(super) fn server(root: &Section<'_>) -> Server {
     let whole = |key, bounds| table.get(key).and_then(|field| field.whole(bounds));
     let max_body = whole("max_body_bytes", 1_024..=1 << 30).unwrap_or(MAX_BODY_BYTES);
     let drain = whole("drain_seconds", 0..=3_600).unwrap_or(DRAIN_SECONDS);
+    let max_calls = whole("max_calls", 1..=1 << 20);
     let workers = whole("workers", 1..=1_024);
     let admin = admin(&table, listen);
     table.done();
@@ -40,6 +44,7 @@ pub(super) fn server(root: &Section<'_>) -> Server {
         admin,
         max_body_bytes: usize::try_from(max_body).unwrap_or(usize::MAX),
         drain: Duration::from_secs(drain),
+        max_calls: max_calls.and_then(|n| u32::try_from(n).ok()).unwrap_or(MAX_CALLS),
         workers: workers.and_then(|n| usize::try_from(n).ok()),
     }
 }

@@ -8,6 +8,7 @@ use tollgate_accounting::{Limit, Money, PriceCard, PriceList, Rates, Terms, Time
 
 use super::{problem::Problem, secret::Secret, tokenizers::Tokenizers};
 use crate::prompts::File;
+use crate::tenants::Priority;
 
 /// Everything the file says, checked.
 #[derive(Debug)]
@@ -53,6 +54,8 @@ pub struct Server {
     pub max_body_bytes: usize,
     /// How long calls in flight may go on after a shutdown was asked for.
     pub drain: Duration,
+    /// Calls in flight at once, the waiting among them.
+    pub max_calls: u32,
     /// Threads that serve; `None` is one a core.
     pub workers: Option<usize>,
 }
@@ -199,6 +202,14 @@ pub struct Alias {
     pub end: End,
 }
 
+impl Alias {
+    /// Every target that its calls may go to.
+    pub fn all_targets(&self) -> impl Iterator<Item = &Target> {
+        let kept = self.on_context_length.iter().chain(&self.on_content_policy);
+        self.targets.iter().chain(kept)
+    }
+}
+
 /// How an alias comes to its end.
 #[derive(Debug, Default)]
 pub struct End {
@@ -241,6 +252,8 @@ pub struct Target {
     pub model: String,
     /// Its share under [`Route::Weighted`].
     pub weight: u32,
+    /// What it is marked with, beside the tags of its provider.
+    pub tags: Vec<String>,
 }
 
 /// What holds over all accounts, and for who has none.
@@ -279,6 +292,8 @@ pub struct Account {
     pub terms: Terms,
     /// How much it gets of a provider's limits beside other tenants; a child has its tenant's.
     pub share: u32,
+    /// How urgent its calls are at most; a child's are as its parent's unless it says less.
+    pub priority: Priority,
 }
 
 /// How much a call reserves before it is sent.

@@ -83,6 +83,7 @@ impl Control {
             require: account.require.clone(),
             terms: account.terms,
             share: account.share,
+            priority: account.priority,
             expires_at: row.expires_at,
             run: None,
         };

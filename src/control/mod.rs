@@ -16,7 +16,7 @@ use tollgate_accounting::{AccountSpec, ConfigureError, Limit, Terms, Timestamp};
 
 use crate::clock;
 use crate::ledger::{Administered, Change, Ledger, Reader, Refused, StoreError};
-use crate::tenants::{Allowed, Directory, Holds};
+use crate::tenants::{Allowed, Directory, Holds, Priority};
 
 pub use keys::NewKey;
 pub use plans::{NewRaise, NewRequest, Verdict};
@@ -62,6 +62,8 @@ pub struct Account {
     pub terms: Terms,
     /// How much its tenant gets of a provider's limits, beside other tenants.
     pub share: u32,
+    /// How urgent its calls are at most.
+    pub priority: Priority,
 }
 
 /// A named set of limits.

@@ -157,6 +157,7 @@ impl Control {
             require: account.require.clone(),
             terms: account.terms,
             share: account.share,
+            priority: account.priority,
             expires_at: Some(row.expires_at),
             run: Some(RunOf {
                 account: account.path.as_str().into(),

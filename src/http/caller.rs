@@ -12,13 +12,15 @@ use super::{Failed, Front};
 use crate::call::{CacheUse, Inbound, well_formed_key};
 use crate::clock;
 use crate::ledger::CallId;
-use crate::tenants::{Caller, Denied};
+use crate::tenants::{Caller, Denied, Priority};
 
 /// The most tags of a call, and the most bytes of them.
 const MOST_TAGS: usize = 16;
 const MOST_TAG_BYTES: usize = 512;
 /// Headers that say which variant of its dialect a client speaks.
 const DIALECT_HEADERS: [&str; 2] = ["anthropic-version", "anthropic-beta"];
+/// What targets must be tagged with to be asked.
+pub(super) const REQUIRE: &str = "x-tollgate-require";
 /// The run that a key of its account acts as.
 const RUN: &str = "x-tollgate-run";
 /// A body of unknown length begins with this much room.
@@ -49,13 +51,26 @@ pub(super) fn inbound(headers: &HeaderMap, id: CallId) -> Result<Inbound, Failed
     let tags = text("x-tollgate-tags").map(tags).transpose()?.flatten();
     let deadline = text("x-tollgate-deadline").map(|t| deadline(t, received_at)).transpose()?;
     let key = text("idempotency-key").map(key).transpose()?;
+    let priority = text("x-tollgate-priority").map(priority).transpose()?;
+    let require = text(REQUIRE).map_or(Ok(Vec::new()), require)?;
     let cache = text("x-tollgate-cache").map_or(Ok(CacheUse::Allowed), cache)?;
     let dialect_headers = DIALECT_HEADERS
         .iter()
         .filter_map(|name| Some((*name, text(name)?.to_owned())))
         .filter(|(_, value)| !value.is_empty())
         .collect();
-    Ok(Inbound { id, received_at, tags, deadline, key, cache, prompt: None, dialect_headers })
+    Ok(Inbound {
+        id,
+        received_at,
+        tags,
+        deadline,
+        key,
+        priority,
+        require,
+        cache,
+        prompt: None,
+        dialect_headers,
+    })
 }
 
 /// The body, if it is plain and within the limit.
@@ -118,6 +133,34 @@ fn tags(text: &str) -> Result<Option<Arc<str>>, Failed> {
 fn key(text: &str) -> Result<Arc<str>, Failed> {
     let message = "idempotency-key takes 1 to 255 visible characters";
     well_formed_key(text).ok_or_else(|| Failed::parameter("idempotency-key", message))
+}
+
+fn priority(text: &str) -> Result<Priority, Failed> {
+    Priority::named(text.trim()).ok_or_else(|| {
+        let message = "x-tollgate-priority takes low, normal or high";
+        Failed::parameter("x-tollgate-priority", message)
+    })
+}
+
+/// `region:eu, no-training`, sorted, so that equal lists are one in the cache.
+pub(super) fn require(text: &str) -> Result<Vec<Arc<str>>, Failed> {
+    let bad = |why: &str| Failed::parameter(REQUIRE, format!("{REQUIRE} {why}"));
+    if text.len() > MOST_TAG_BYTES {
+        return Err(bad("is longer than 512 bytes"));
+    }
+    let mut tags: Vec<Arc<str>> = Vec::new();
+    for tag in text.split(',').map(str::trim) {
+        if tag.is_empty() {
+            return Err(bad("has an empty tag"));
+        }
+        tags.push(tag.into());
+    }
+    tags.sort_unstable();
+    tags.dedup();
+    if tags.len() > MOST_TAGS {
+        return Err(bad("has more than 16 tags"));
+    }
+    Ok(tags)
 }
 
 fn cache(text: &str) -> Result<CacheUse, Failed> {

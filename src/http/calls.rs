@@ -8,7 +8,7 @@ use tollgate_providers::{Dialect, Task};
 use super::anthropic::version;
 use super::sse::Watch;
 use super::{Failed, Front, caller, prompts, sse};
-use crate::call::{Operation, Served, serve};
+use crate::call::{CallError, Operation, Served, serve};
 use crate::ledger::CallId;
 
 /// A chat completion in a dialect.
@@ -113,7 +113,8 @@ impl Read {
         operation: &Operation<'_>,
         watch: Option<Watch>,
     ) -> Result<Response, Failed> {
-        match serve(&front.worker, &self.caller, &self.inbound, operation).await? {
+        let served = serve(&front.worker, &self.caller, &self.inbound, operation).await;
+        match served.map_err(|error| refused(front, operation, error))? {
             Served::Made(answered) => {
                 let response = sse::watched(front, &self.caller, self.inbound.id, answered, watch);
                 Ok(sse::unless_known(response, self.known.as_deref()))
@@ -122,4 +123,20 @@ impl Read {
             Served::Joined(reader) => Ok(sse::joined(reader)),
         }
     }
+}
+
+/// A refusal of a name that comes to its end says so as an answer does.
+fn refused(front: &Front, operation: &Operation<'_>, error: CallError) -> Failed {
+    let unknown = matches!(
+        error,
+        CallError::NoModel { .. }
+            | CallError::AmbiguousModel { .. }
+            | CallError::ForbiddenModel { .. }
+    );
+    let failed = Failed::from(error);
+    if unknown {
+        return failed;
+    }
+    let route = front.worker.services.runtime.load().routes.find(operation.model());
+    failed.ending(route.ok().and_then(|route| route.end.clone()).as_deref())
 }

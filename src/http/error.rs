@@ -1,11 +1,15 @@
 //! Every failure to a status, a code and words for the client. The private cause goes to the log.
 
+mod refusal;
+
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
-use tollgate_accounting::{DAY, Metric, Money, Refusal, RefusalKind, Timestamp, Why};
+use tollgate_accounting::Money;
 use tollgate_providers::{BadRequest, Dialect, Next, WireError};
+
+pub(super) use refusal::amount;
 
 use super::strangers::Unauthenticated;
 use crate::call::CallError;
@@ -13,15 +17,12 @@ use crate::clock;
 use crate::control::ControlError;
 use crate::ledger::{CallId, Refused, Used};
 use crate::prompts::RenderError;
-use crate::routing::{NotReady, Unready};
+use crate::routing::{End, NotReady, Unready};
 use crate::tenants::Denied;
 
 /// The longest wait a client is told to sit out. Beyond it some SDKs hang (anthropic-python sleeps for
 /// any value) and others hammer (openai-node ignores more than 60 s), so the refusal is final instead.
 const LONGEST_WAIT_MICROS: i64 = 60 * 1_000_000;
-
-/// A limit that resets later than this is never given anew.
-const NEVER_MICROS: i64 = 100 * 365 * DAY;
 
 /// A failure on its way to the client.
 pub struct Failed {
@@ -153,6 +154,19 @@ impl Failed {
         Failed::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "internal_error", message)
     }
 
+    /// The same, saying how the name that was asked for comes to its end.
+    pub(super) fn ending(mut self, end: Option<&End>) -> Failed {
+        if let Some(end) = end {
+            let mut told = http::HeaderMap::new();
+            super::ending::headers(&mut told, end);
+            let told = told
+                .iter()
+                .filter_map(|(name, value)| Some((name.clone(), value.to_str().ok()?.to_owned())));
+            self.headers.extend(told);
+        }
+        self
+    }
+
     /// What is wrong, for people.
     pub fn words(&self) -> &str {
         &self.wire.message
@@ -271,7 +285,7 @@ impl From<CallError> for Failed {
             }
             CallError::Untagged { model, why } => {
                 let message =
-                    format!("this account may use no provider of {model:?}: the provider {why}");
+                    format!("this call may go to no target of {model:?}: one of them {why}");
                 Failed::invalid(StatusCode::FORBIDDEN, "provider_not_allowed", message)
                     .param("model")
             }
@@ -301,6 +315,13 @@ impl From<CallError> for Failed {
             CallError::Ceiling { why, passes: false } => {
                 Failed::invalid(StatusCode::BAD_REQUEST, "price_ceiling", why)
             }
+            CallError::Overloaded => Failed::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "server_error",
+                "overloaded",
+                "the gateway has as many calls in flight as it takes of this priority",
+            )
+            .retry_after(1_000_000),
             CallError::KeyUsed(used) => used.into(),
             CallError::Stopped => {
                 let message = "the run was stopped, or its time is over";
@@ -375,7 +396,7 @@ impl From<Refused> for Failed {
                 .retry_after(1_000_000)
         };
         match refused {
-            Refused::Limit(refusal) => limit(&refusal),
+            Refused::Limit(refusal) => refusal::limit(&refusal),
             Refused::Busy => unavailable("ledger_busy", "the gateway is behind with its records"),
             Refused::DiskFull => unavailable("ledger_full", "the gateway's disk is full"),
             Refused::InDoubt => unavailable("ledger_in_doubt", "the gateway is restarting"),
@@ -411,77 +432,4 @@ fn not_ready(not: NotReady, why: &str) -> Failed {
     let now = u64::try_from(clock::now().micros()).unwrap_or(0);
     let wait = i64::try_from(not.until.saturating_sub(now)).unwrap_or(i64::MAX);
     if wait <= LONGEST_WAIT_MICROS { failed.retry_after(wait) } else { failed.final_word() }
-}
-
-fn limit(refusal: &Refusal) -> Failed {
-    let Refusal { kind, why, account, limit, metric, asked, .. } = refusal;
-    let amount = |value: i64| amount(*metric, value);
-    match why {
-        Why::Limit => {}
-        Why::DuplicateHold | Why::NoSuchHold | Why::NoSuchAccount | Why::Overflow => {
-            return Failed::invalid(
-                StatusCode::FORBIDDEN,
-                "account_closed",
-                "this account takes no calls now",
-            );
-        }
-    }
-    let whose = if account.is_empty() { "the gateway" } else { account };
-    let words = |value| match amount(value) {
-        Value::String(dollars) => format!("${dollars}"),
-        other => other.to_string(),
-    };
-    let state = format!(
-        "{whose} has a limit of {limit}: asked {}, posted {}, held by calls in flight {}, available {}",
-        words(*asked),
-        words(refusal.posted),
-        words(refusal.held),
-        words(refusal.available),
-    );
-    let mut failed = match kind {
-        RefusalKind::Never => {
-            let message = format!("{state}; the call can never fit this limit");
-            Failed::invalid(StatusCode::BAD_REQUEST, "request_exceeds_limit", message)
-        }
-        RefusalKind::Later { retry_at } => {
-            let wait = retry_at.micros().saturating_sub(clock::now().micros()).max(0);
-            if wait <= LONGEST_WAIT_MICROS {
-                let kind = "rate_limit_exceeded";
-                Failed::new(StatusCode::TOO_MANY_REQUESTS, kind, kind, state).retry_after(wait)
-            } else {
-                let message = match refusal.resets_at {
-                    Some(_) => format!("{state}; it can be retried at {retry_at}"),
-                    None => format!("{state}; it is used up"),
-                };
-                let kind = "insufficient_quota";
-                Failed::new(StatusCode::TOO_MANY_REQUESTS, kind, kind, message).final_word()
-            }
-        }
-    };
-    let resets_at = match kind {
-        RefusalKind::Later { retry_at } => refusal
-            .resets_at
-            .or(Some(*retry_at))
-            .filter(|at| at.micros().saturating_sub(clock::now().micros()) < NEVER_MICROS),
-        RefusalKind::Never => refusal.resets_at,
-    };
-    failed.wire.extra = vec![
-        ("limit", limit.to_string().into()),
-        ("account", account.to_string().into()),
-        ("asked", amount(*asked)),
-        ("capacity", amount(refusal.capacity)),
-        ("posted", amount(refusal.posted)),
-        ("held", amount(refusal.held)),
-        ("available", amount(refusal.available)),
-        ("resets_at", resets_at.map_or(Value::Null, |at: Timestamp| json!(at.to_string()))),
-    ];
-    failed
-}
-
-/// An amount as the client reads it: dollars as a decimal string, anything else as a number.
-pub(super) fn amount(metric: Option<Metric>, value: i64) -> Value {
-    match metric {
-        Some(Metric::Cost) => Money::from_nanos(value).to_string().into(),
-        _ => value.into(),
-    }
 }

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use tollgate_providers::Dialect;
 
 use super::{Failed, Front, caller, json, view};
-use crate::call::quote;
+use crate::call::{quote, required};
 use crate::clock;
 
 /// The body is any request as the client would send it.
@@ -29,7 +29,10 @@ async fn answer(
     let body = caller::body(headers, body, runtime.max_body_bytes).await?;
     let asked = quote::Asked::of(&body, &runtime.bounds)?;
     let operation = asked.operation(&runtime.bounds)?;
-    let quote = quote::quote(&runtime, &services.sizes, &caller, &operation, |facets, ask| {
+    let tags = headers.get(caller::REQUIRE).map(|value| value.to_str().unwrap_or(""));
+    let tags = required(&caller, &tags.map_or(Ok(Vec::new()), caller::require)?);
+    let asked = (&operation, &*tags);
+    let quote = quote::quote(&runtime, &services.sizes, &caller, asked, |facets, ask| {
         let now = clock::now();
         services.ledger.with_book(|book| book.trial(now, caller.charged, facets, ask))
     })?;

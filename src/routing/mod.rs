@@ -15,7 +15,7 @@ use tollgate_tokenizer::Family;
 
 pub use budget::RetryBudget;
 pub use health::{
-    Breaker, Fault, Health, KeyReport, Need, NotReady, Permit, Report, Unready, View,
+    Breaker, Fault, Health, KeyReport, Leaves, Need, NotReady, Permit, Report, Unready, View,
 };
 pub use outputs::likely_outputs;
 pub use plan::{LeftOut, Offer, Order, Place, Plan, Rules, plan};
@@ -44,7 +44,7 @@ pub struct Target {
     pub weight: u32,
     /// How many keys its provider has.
     pub keys: usize,
-    /// What its provider is tagged with.
+    /// What it and its provider are tagged with.
     pub tags: Arc<[Arc<str>]>,
     /// How it has been doing.
     pub health: Arc<Health>,

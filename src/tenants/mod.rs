@@ -1,6 +1,7 @@
 //! Who a caller is: credentials to the account they are charged to. Holds digests, never secrets.
 
 mod credential;
+mod priority;
 mod strangers;
 
 use std::collections::HashMap;
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tollgate_accounting::{AccountId, Terms, Timestamp};
 
 pub use credential::{Credential, KeyId, Pepper, mint, well_formed};
+pub use priority::Priority;
 pub use strangers::Strangers;
 
 /// How much a call of an account reserves before it is sent.
@@ -76,6 +78,8 @@ pub struct Caller {
     pub terms: Terms,
     /// How much its tenant gets of a provider's limits, beside other tenants.
     pub share: u32,
+    /// How urgent its calls are at most, and are unless they say less.
+    pub priority: Priority,
     /// From when it is refused.
     pub expires_at: Option<Timestamp>,
     /// The run it is, if it is one.
@@ -245,6 +249,7 @@ mod tests {
             require: Arc::default(),
             terms: Terms::default(),
             share: 1,
+            priority: Priority::Normal,
             expires_at: expires_at.map(Timestamp::from_micros),
             run: None,
         }

@@ -44,6 +44,7 @@ async fn a_name_whose_end_has_come_is_refused_and_not_listed() {
     let client = gateway.client("acme");
     let answer = client.post(CHAT, &of("old", chat("hi"))).await;
     assert_eq!(answer.status, 410, "{}", answer.text());
+    assert_eq!(answer.header("sunset"), Some("Thu, 01 Jan 2026 00:00:00 GMT"));
     let error = &answer.json()["error"];
     assert_eq!(error["code"], "model_sunset");
     assert!(error["message"].as_str().unwrap().ends_with("ask for \"d/fast\""), "{error}");
@@ -57,7 +58,8 @@ async fn a_name_whose_end_has_come_is_refused_and_not_listed() {
 async fn a_limit_begins_at_its_instant_on_the_calls_of_that_name_alone() {
     let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(8);
     let gateway = gateway(&format!(
-        "[[models.old.tighten]]\nfrom = \"2026-01-01\"\nlimit = \"100000 requests per day\"\n\
+        "deprecated = \"2026-01-01\"\n\
+         [[models.old.tighten]]\nfrom = \"2026-01-01\"\nlimit = \"100000 requests per day\"\n\
          [[models.old.tighten]]\nfrom = \"{soon}\"\nlimit = \"2 requests per day\""
     ));
     let client = gateway.client("acme");
@@ -72,6 +74,7 @@ async fn a_limit_begins_at_its_instant_on_the_calls_of_that_name_alone() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert_eq!(refused.status, 429, "{}", refused.text());
+    assert_eq!(refused.header("deprecation"), Some("@1767225600"), "told with a refusal too");
     assert!(jiff::Timestamp::now() >= soon, "it began before its instant, after {answered} calls");
     assert!(answered > 2, "{answered}");
     assert_eq!(client.post(CHAT, &of("d/fast", chat("hi"))).await.status, 200);

@@ -32,6 +32,7 @@ mod odd_usage;
 mod organization;
 mod plans;
 mod prices;
+mod priorities;
 mod prompts;
 mod prompts_typed;
 mod quote;

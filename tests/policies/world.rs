@@ -163,7 +163,7 @@ impl Target {
     }
 
     fn offer(&self, likely: u64, input: u64, now: u64) -> (Offer, Need) {
-        let need = Need { input_tokens: input, output_tokens: likely };
+        let need = Need { input_tokens: input, output_tokens: likely, ..Need::default() };
         let cost = Some(Money::from_nanos(self.cost(input, likely)));
         let view = self.health.view(need, now);
         (Offer { cost, output_tokens: likely, weight: 1, view, ..Offer::default() }, need)

@@ -3,7 +3,7 @@
 
 use tollgate_providers::{RateLimit, RateLimits};
 
-use super::Need;
+use super::{Leaves, Need};
 
 /// The span a limit is taken to refill over where its answers do not say; providers count by the minute.
 const MINUTE_US: u64 = 60_000_000;
@@ -76,7 +76,12 @@ impl Allowance {
     pub(super) fn short(&self, need: Need, now: u64) -> Option<(&'static str, u64)> {
         let levels = self.levels.iter().zip(units(need)).zip(NAMES);
         let waits = levels.filter_map(|((level, units), name)| {
-            let at = level.as_ref()?.ready_at(units, now);
+            let level = level.as_ref()?;
+            let spared = match need.leaves {
+                Leaves::Nothing => 0,
+                Leaves::Quarter => level.limit / 4,
+            };
+            let at = level.ready_at(units.saturating_add(spared), now);
             (at > now).then_some((name, at))
         });
         waits.max_by_key(|(_, at)| *at)
@@ -100,7 +105,7 @@ impl Allowance {
 }
 
 fn units(need: Need) -> [u64; 4] {
-    let Need { input_tokens, output_tokens } = need;
+    let Need { input_tokens, output_tokens, leaves: _ } = need;
     [1, input_tokens.saturating_add(output_tokens), input_tokens, output_tokens]
 }
 
@@ -124,7 +129,7 @@ mod tests {
         RateLimits { requests, ..RateLimits::default() }
     }
 
-    const ONE: Need = Need { input_tokens: 10, output_tokens: 5 };
+    const ONE: Need = Need { input_tokens: 10, output_tokens: 5, leaves: Leaves::Nothing };
 
     #[test]
     fn a_used_up_limit_fills_up_as_its_provider_says() {
@@ -147,6 +152,17 @@ mod tests {
         }
         assert!(key.short(ONE, 0).is_some());
         assert_eq!(key.headroom(0), 0);
+    }
+
+    #[test]
+    fn a_quarter_of_a_limit_is_left_to_the_more_urgent() {
+        let mut key = Allowance::default();
+        key.learn(&told(100, 26, 60_000_000), 0);
+        let modest = Need { leaves: Leaves::Quarter, ..ONE };
+        assert_eq!(key.short(modest, 0), None);
+        key.take(modest, 0);
+        assert!(key.short(modest, 0).is_some());
+        assert_eq!(key.short(ONE, 0), None);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //! on the bound goes down by a quarter when it struggles, and up by one for each round that it does
 //! not ("additive increase, multiplicative decrease", Chiu and Jain 1989).
 
+use super::Leaves;
+
 /// The bound never goes below this.
 const FEWEST: u32 = 4;
 /// A bound that has grown so large is none.
@@ -20,8 +22,13 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
-    pub(super) fn is_full(&self) -> bool {
-        self.most.is_some_and(|most| self.in_flight >= most)
+    pub(super) fn is_full(&self, leaves: Leaves) -> bool {
+        let taken = match leaves {
+            Leaves::Nothing => self.in_flight,
+            // A third more of three quarters is all of it.
+            Leaves::Quarter => self.in_flight.saturating_add(self.in_flight.div_ceil(3)),
+        };
+        self.most.is_some_and(|most| taken >= most)
     }
 
     pub(super) fn enter(&mut self) {
@@ -60,16 +67,30 @@ mod tests {
     fn the_bound_appears_with_the_first_struggle_and_grows_by_one_a_round() {
         let mut crowd = Crowd::default();
         (0..100).for_each(|_| crowd.enter());
-        assert!(!crowd.is_full());
+        assert!(!crowd.is_full(Leaves::Nothing));
         crowd.struggled(0);
         assert_eq!(crowd.most, Some(75));
         crowd.struggled(ONE_SIGN_US - 1);
         assert_eq!(crowd.most, Some(75), "one sign");
         (0..25).for_each(|_| crowd.leave());
-        assert!(crowd.is_full());
+        assert!(crowd.is_full(Leaves::Nothing));
         (0..75).for_each(|_| crowd.went_well());
         assert_eq!(crowd.most, Some(76));
         (0..40).for_each(|n| crowd.struggled(ONE_SIGN_US * (n + 1)));
         assert_eq!(crowd.most, Some(FEWEST));
+    }
+
+    #[test]
+    fn a_quarter_is_left_to_the_more_urgent() {
+        for (most, fits) in [(4, 3), (8, 6), (100, 75)] {
+            let mut crowd = Crowd { most: Some(most), ..Crowd::default() };
+            let mut entered = 0;
+            while !crowd.is_full(Leaves::Quarter) {
+                crowd.enter();
+                entered += 1;
+            }
+            assert_eq!(entered, fits, "of {most}");
+            assert!(!crowd.is_full(Leaves::Nothing));
+        }
     }
 }

@@ -55,6 +55,18 @@ pub struct Need {
     pub input_tokens: u64,
     /// Tokens out, as many as are likely.
     pub output_tokens: u64,
+    /// What the call has to leave for more urgent ones, of everything that is short.
+    pub leaves: Leaves,
+}
+
+/// What a call leaves for more urgent ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Leaves {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// A quarter of what a target takes.
+    Quarter,
 }
 
 /// Why a target is not asked now.
@@ -144,6 +156,11 @@ impl Health {
         }
     }
 
+    /// Whether it has room for a call that can wait: one of low priority would be let in now.
+    pub fn has_spare(&self, need: Need, now: u64) -> bool {
+        self.lock().unready(Need { leaves: Leaves::Quarter, ..need }, now).is_none()
+    }
+
     /// Learns how much of an expected cached prefix was cached.
     pub fn cached(&self, expected: u64, cached: u64) {
         let share = cached.min(expected).saturating_mul(1_000).checked_div(expected);
@@ -217,12 +234,12 @@ pub struct KeyReport {
 impl State {
     /// The key to be shown, or why there is none.
     fn ready(&self, need: Need, now: u64) -> Result<usize, NotReady> {
-        self.closed(now).map_or_else(|| self.key(need, now), Err)
+        self.closed(need, now).map_or_else(|| self.key(need, now), Err)
     }
 
     /// Why no key can be shown, without choosing one of those that can.
     fn unready(&self, need: Need, now: u64) -> Option<NotReady> {
-        self.closed(now).or_else(|| {
+        self.closed(need, now).or_else(|| {
             let ready = |key| why_not(key, need, now).is_none();
             let any = self.keys.iter().any(ready);
             if any { None } else { self.key(need, now).err() }
@@ -230,12 +247,12 @@ impl State {
     }
 
     /// Why the target is asked by nobody.
-    fn closed(&self, now: u64) -> Option<NotReady> {
+    fn closed(&self, need: Need, now: u64) -> Option<NotReady> {
         let not = |why, until| Some(NotReady { why, until });
         match self.switch.state(now) {
             Breaker::Open(until) => not(Unready::Breaker, until),
             Breaker::Probing => not(Unready::Probed, now + PROBED_AGAIN_US),
-            Breaker::Closed | Breaker::HalfOpen if self.crowd.is_full() => {
+            Breaker::Closed | Breaker::HalfOpen if self.crowd.is_full(need.leaves) => {
                 not(Unready::Full, now + FULL_AGAIN_US)
             }
             Breaker::Closed | Breaker::HalfOpen => None,

@@ -4,7 +4,7 @@ use tollgate_providers::{RateLimit, RateLimits};
 
 use super::*;
 
-const NEED: Need = Need { input_tokens: 100, output_tokens: 50 };
+const NEED: Need = Need { input_tokens: 100, output_tokens: 50, leaves: Leaves::Nothing };
 const SECOND: u64 = 1_000_000;
 
 #[test]
