@@ -152,32 +152,29 @@ fn unusual(hours: &[Hour<'_>], hour: &str, settings: &Settings, now: Timestamp) 
     alerts
 }
 
-/// The sides of a model's calls whose counts are apart.
+/// The sides of a model's calls whose counts are apart, and their cost where the provider tells that.
 fn drifted(drift: &Drift, percent: i64, now: Timestamp) -> Vec<Alert> {
-    let Drift { provider, model, calls, input, output } = drift;
+    let Drift { provider, model, calls, input, output, costed, cost } = drift;
     let day = now.micros().div_euclid(DAY);
-    let sides = [("input", input), ("output", output)];
-    let apart = sides.into_iter().filter(|(_, [theirs, ours])| {
+    let sides = [("input", calls, input), ("output", calls, output), ("cost", costed, cost)];
+    let apart = sides.into_iter().filter(|(_, calls, [theirs, ours])| {
         let difference = (i128::from(*theirs) - i128::from(*ours)).abs();
-        *calls >= LEAST_CALLS
+        **calls >= LEAST_CALLS
             && *ours > 0
             && difference * 100 >= i128::from(*ours) * i128::from(percent)
     });
-    let alert = |(side, [theirs, ours]): (&str, &[i64; 2])| {
+    let alert = |(side, calls, [theirs, ours]): (&str, &i64, &[i64; 2])| {
         let kind = "provider.drift";
-        Alert {
-            kind,
-            about: format!("{kind} {day} {provider}/{model} {side}"),
-            at: now,
-            data: json!({
-                "provider": provider,
-                "model": model,
-                "side": side,
-                "calls": calls,
-                "reported_tokens": theirs,
-                "counted_tokens": ours,
-            }),
+        let mut data =
+            json!({ "provider": provider, "model": model, "side": side, "calls": calls });
+        if side == "cost" {
+            data["reported_usd"] = Money::from_nanos(*theirs).to_string().into();
+            data["owed_usd"] = Money::from_nanos(*ours).to_string().into();
+        } else {
+            data["reported_tokens"] = (*theirs).into();
+            data["counted_tokens"] = (*ours).into();
         }
+        Alert { kind, about: format!("{kind} {day} {provider}/{model} {side}"), at: now, data }
     };
     apart.map(alert).collect()
 }
@@ -232,12 +229,14 @@ mod tests {
     #[test]
     fn counts_are_apart_from_so_many_hundredths_on_and_enough_calls() {
         let sides = |calls, input: [i64; 2], output: [i64; 2]| -> Vec<String> {
-            let drift =
-                Drift { provider: "up".to_owned(), model: "m".to_owned(), calls, input, output };
+            let (provider, model, costed) = ("up".to_owned(), "m".to_owned(), calls);
+            let cost = if input == output { [1_200, 1_000] } else { [1, 1] };
+            let drift = Drift { provider, model, calls, input, output, costed, cost };
             let alerts = drifted(&drift, 5, NOW);
             alerts.iter().map(|one| one.data["side"].as_str().unwrap().to_owned()).collect()
         };
         assert_eq!(sides(20, [1_050, 1_000], [1_049, 1_000]), ["input"]);
+        assert_eq!(sides(20, [1, 1], [1, 1]), ["cost"]);
         assert_eq!(sides(20, [950, 1_000], [2_000, 1_000]), ["input", "output"]);
         assert!(sides(19, [2_000, 1_000], [2_000, 1_000]).is_empty(), "too few calls");
         assert!(sides(20, [0, 0], [7, 0]).is_empty(), "nothing of ours to compare with");

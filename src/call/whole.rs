@@ -88,6 +88,7 @@ async fn finish(
             }
             hold.on_attempt(|attempt| {
                 attempt.reported = usage.usage;
+                attempt.reported_cost = usage.cost;
                 attempt.output_seen = output_tokens;
                 attempt.output_delivered = output_tokens;
                 note_odd(&usage, &mut attempt.error);

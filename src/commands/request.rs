@@ -103,6 +103,9 @@ fn attempt(attempt: &Value) -> String {
         get("absorbed_usd"),
         get("held_usd"),
     ));
+    if !get("reported_cost_usd").is_empty() {
+        out.push_str(&format!("  the provider says ${}\n", get("reported_cost_usd")));
+    }
     let tier = get("tier");
     let tier = if tier.is_empty() { tier } else { format!(", {tier} tier") };
     let (version, source) = (text(&price["version"]), text(&price["source"]));

@@ -110,6 +110,7 @@ fn attempt(reader: &Reader, entry: &Entry) -> Result<Value, StoreError> {
         "markup": entry.terms.map(|terms| terms.to_string()),
         "charged_usd": entry.charged.to_string(),
         "owed_usd": entry.owed.to_string(),
+        "reported_cost_usd": entry.reported_cost.map(|cost| cost.to_string()),
         "markup_usd": entry.markup.to_string(),
         "absorbed_usd": entry.absorbed.to_string(),
         "saved_usd": entry.saved.to_string(),

@@ -134,6 +134,7 @@ pub(super) fn adjustment(of: &Entry, legs: &Charge, card: &str, why: String) -> 
         status: None,
         error: Some(why.into()),
         why: None,
+        reported_cost: None,
         requests: 0,
         usage: Usage::new(),
         input_provenance: None::<Provenance>,

@@ -222,6 +222,7 @@ fn of_bill(provider: &str, day: &str, model: &str) -> Entry {
         posted_output: 0,
         tier: None,
         why: None,
+        reported_cost: None,
         terms: None,
         card: "bill".into(),
         charged: Money::ZERO,

@@ -60,6 +60,7 @@ impl Change {
             total_us: 0,
             tier: None,
             why: None,
+            reported_cost: None,
             terms: None,
         }
     }

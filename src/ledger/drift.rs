@@ -19,6 +19,10 @@ pub struct Drift {
     pub input: [i64; 2],
     /// Output tokens of those of the calls that were delivered whole and without hidden thinking.
     pub output: [i64; 2],
+    /// Calls of which the provider told the cost.
+    pub costed: i64,
+    /// What it said they cost and what we believe is owed for them, in nano-dollars.
+    pub cost: [i64; 2],
 }
 
 impl Reader {
@@ -30,9 +34,11 @@ impl Reader {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT provider, model, count(*), sum(posted_input), sum(counted_input),
-                     sum(iif(plain, posted_output, 0)), sum(iif(plain, delivered_output, 0))
+                     sum(iif(plain, posted_output, 0)), sum(iif(plain, delivered_output, 0)),
+                     count(reported_cost), coalesce(sum(reported_cost), 0),
+                     coalesce(sum(iif(reported_cost IS NULL, 0, owed)), 0)
                  FROM (SELECT provider, model, posted_input, counted_input, posted_output,
-                           delivered_output,
+                           delivered_output, reported_cost, owed,
                            output_provenance = 'reported' AND coalesce(reasoning, 0) = 0 AS plain
                        FROM entries
                        WHERE received_at >= ?1 AND kind = 'call' AND outcome = 'completed'
@@ -47,6 +53,8 @@ impl Reader {
                     calls: row.get(2)?,
                     input: [row.get(3)?, row.get(4)?],
                     output: [row.get(5)?, row.get(6)?],
+                    costed: row.get(7)?,
+                    cost: [row.get(8)?, row.get(9)?],
                 })
             })?;
             rows.collect()

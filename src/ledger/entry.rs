@@ -174,6 +174,8 @@ pub struct Entry {
     pub tier: Option<Arc<str>>,
     /// Why this target had the attempt, where there was a choice; in words for people.
     pub why: Option<Arc<str>>,
+    /// What the provider says it charges, where it says so: beside `owed`, never in place of it.
+    pub reported_cost: Option<Money>,
     /// The markup it was charged with, where there was any.
     pub terms: Option<Markup>,
     /// Version of the price card.
@@ -202,7 +204,7 @@ pub(super) const COLUMNS: &str = "id, attempt, kind, at, received_at, account, k
     input, cache_read, cache_write, cache_write_long, audio_input, image_input, output, reasoning, \
     audio_output, image_output, web_search, input_provenance, output_provenance, counted_input, \
     delivered_output, posted_input, posted_output, card, charged, owed, markup, absorbed, saved, \
-    held, first_byte_us, total_us, tier, terms, why";
+    held, first_byte_us, total_us, tier, terms, why, reported_cost";
 
 /// The chain's start: the hash before the first row.
 pub(super) const GENESIS: [u8; 32] = [0; 32];
@@ -215,6 +217,8 @@ trait Sink {
     fn blob(&mut self, value: &[u8]) -> Result<(), Self::Error>;
     /// A value of a column that older rows did not have.
     fn later(&mut self, name: &'static str, value: Option<&str>) -> Result<(), Self::Error>;
+    /// The same of a column of numbers.
+    fn later_integer(&mut self, name: &'static str, value: Option<i64>) -> Result<(), Self::Error>;
 }
 
 impl Entry {
@@ -272,6 +276,7 @@ impl Entry {
             posted_output,
             tier,
             why,
+            reported_cost,
             terms,
             card,
             charged,
@@ -319,7 +324,8 @@ impl Entry {
         to.later("tier", tier.as_deref())?;
         let terms = terms.map(|m| format!("{}/{}", m.share(), m.fee().nanos()));
         to.later("terms", terms.as_deref())?;
-        to.later("why", why.as_deref())
+        to.later("why", why.as_deref())?;
+        to.later_integer("reported_cost", reported_cost.map(Money::nanos))
     }
 
     /// Reads a row selected as `COLUMNS`, starting at column `from`.
@@ -353,6 +359,7 @@ impl Entry {
             posted_output: c.tokens()?,
             tier: None,
             why: None,
+            reported_cost: None,
             terms: None,
             card: c.text()?,
             charged: c.money()?,
@@ -367,7 +374,8 @@ impl Entry {
         let tier = c.optional()?;
         let terms = c.terms()?;
         let why = c.optional()?;
-        Ok(Entry { tier, terms, why, ..entry })
+        let reported_cost = c.value::<Option<i64>>()?.map(Money::from_nanos);
+        Ok(Entry { tier, terms, why, reported_cost, ..entry })
     }
 }
 
@@ -402,6 +410,9 @@ impl Sink for Binder<'_, '_> {
         self.put(value)
     }
     fn later(&mut self, _: &'static str, value: Option<&str>) -> rusqlite::Result<()> {
+        self.put(value)
+    }
+    fn later_integer(&mut self, _: &'static str, value: Option<i64>) -> rusqlite::Result<()> {
         self.put(value)
     }
 }
@@ -441,6 +452,13 @@ impl Sink for Chain<'_> {
         if let Some(value) = value {
             self.tagged(b'c', name.as_bytes());
             self.text(Some(value))?;
+        }
+        Ok(())
+    }
+    fn later_integer(&mut self, name: &'static str, value: Option<i64>) -> Result<(), Self::Error> {
+        if value.is_some() {
+            self.tagged(b'c', name.as_bytes());
+            self.integer(value)?;
         }
         Ok(())
     }

@@ -91,6 +91,8 @@ pub struct Attempt {
     pub error: Option<Arc<str>>,
     /// Usage the provider reported, merged.
     pub reported: Usage,
+    /// What it says it charges, where it says so.
+    pub reported_cost: Option<Money>,
     /// Output tokens seen, by our count.
     pub output_seen: u64,
     /// Output tokens passed on to the client, by our count.
@@ -126,6 +128,7 @@ impl Attempt {
             status: None,
             error: None,
             reported: Usage::new(),
+            reported_cost: None,
             output_seen: 0,
             output_delivered: 0,
             output_exact,
@@ -233,6 +236,7 @@ pub(super) fn post(
             posted_output: posted.output_total().unwrap_or(0),
             tier: attempt.tier.clone(),
             why: attempt.why.clone(),
+            reported_cost: attempt.reported_cost,
             terms: Some(terms).filter(|terms| *terms != Markup::NONE),
             card: attempt.card.version.as_str().into(),
             charged: charge.charged(),

@@ -97,3 +97,26 @@ async fn more_than_was_held_is_recorded_in_full_and_refuses_the_next() {
     assert_eq!(client.post(CHAT, &body).await.status, 429);
     stage.gateway.audit().unwrap();
 }
+
+#[tokio::test]
+async fn what_the_provider_says_it_charges_is_kept_beside_ours_and_charges_nothing() {
+    let say = "one two @@tokens=11 prompt=100 cost=0.00012345678@@";
+    let (stage, rows) = rows_of(say).await;
+    let ours = dollars(100 * INPUT_NANOS + 11 * OUTPUT_NANOS);
+    let client = stage.gateway.client("acme");
+    for row in rows {
+        let attempt = &row.json["attempts"][0];
+        // Rounded up to the nano-dollar.
+        assert_eq!(attempt["reported_cost_usd"], "0.000123457", "{attempt}");
+        assert_eq!((&attempt["owed_usd"], &row.charged_usd), (&json!(ours), &ours));
+        let id = row.json["id"].as_str().unwrap();
+        let told = client.get(&format!("/v1/usage/{id}")).await.json();
+        assert_eq!(told["attempts"][0]["reported_cost_usd"], "0.000123457", "{told}");
+        let shown = stage.gateway.run(&["request", "show", id]);
+        let shown = String::from_utf8(shown.stdout).unwrap();
+        assert!(shown.contains("the provider says $0.000123457"), "{shown}");
+    }
+    let plain = client.post(CHAT, &chat("one @@tokens=3@@")).await;
+    assert!(stage.row(&plain).await.json["attempts"][0]["reported_cost_usd"].is_null());
+    stage.gateway.audit().unwrap();
+}

@@ -178,6 +178,7 @@ impl Flow {
             (self.decoder.usage(), self.tally.total(), self.tally.is_plain_text());
         self.hold.on_attempt(|attempt| {
             attempt.reported = report.usage;
+            attempt.reported_cost = report.cost;
             attempt.output_seen = attempt.output_seen.max(total);
             attempt.output_exact &= plain;
             note_odd(report, &mut attempt.error);

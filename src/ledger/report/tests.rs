@@ -63,6 +63,7 @@ fn entry(dice: &mut Dice) -> Entry {
         posted_output: output,
         tier: None,
         why: None,
+        reported_cost: None,
         terms: None,
         card: "c".into(),
         charged: money(owed - absorbed),

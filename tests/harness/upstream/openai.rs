@@ -57,6 +57,14 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
+    fn block(&self) -> Value {
+        let mut block = self.usage.block();
+        if let Ok(cost) = serde_json::from_str(&self.script.cost) {
+            block["cost"] = cost;
+        }
+        block
+    }
+
     fn whole(&self) -> Reply {
         if let Some(after) = self.script.error_after {
             let text = format!("The model broke after {after} tokens.");
@@ -189,7 +197,7 @@ impl Call<'_> {
 
     /// The block as written, and what it truly reports.
     fn usage_block(&self) -> (Option<Value>, Option<Usage>) {
-        let mut block = self.usage.block();
+        let mut block = self.block();
         match self.script.usage.as_str() {
             "missing" => return (None, None),
             "null" => return (Some(Value::Null), None),

@@ -39,6 +39,8 @@ pub(crate) struct Script {
     pub(super) refuse: bool,
     /// The service tier the reply names.
     pub(super) tier: String,
+    /// What the usage says the reply cost, in dollars.
+    pub(super) cost: String,
     /// A line without an end, of so many bytes, after the first tokens.
     pub(super) flood: usize,
 }
@@ -110,6 +112,7 @@ impl Script {
             "error-after" => self.error_after = Some(number()),
             "refuse" => self.refuse = true,
             "tier" => value.clone_into(&mut self.tier),
+            "cost" => value.clone_into(&mut self.cost),
             "flood" => self.flood = number() as usize,
             _ => panic!("no such directive: {name}"),
         }
