@@ -380,3 +380,66 @@ async fn the_operator_sees_each_targets_health_limits_and_spend() {
     let metrics = several.gateway.admin_get("/metrics").await.text();
     assert!(metrics.contains("tollgate_target_breaker_open{provider=\"p1\""), "{metrics}");
 }
+
+#[tokio::test]
+async fn of_a_providers_keys_the_one_with_the_most_left_is_shown() {
+    let upstream = Upstream::start().await;
+    let mut gateway = Gateway::stopped(&format!(
+        "[providers.up]\nkind = \"compatible\"\nbase_url = \"{}/v1\"\nmodels = [\"gpt-4o-mini\"]\n\
+         api_keys = [\"file:one\", \"file:two\"]\n\
+         [prices.\"up/gpt-4o-mini\"]\ninput = \"1\"\noutput = \"1\"\n{RICH}",
+        upstream.url
+    ));
+    for name in ["one", "two"] {
+        std::fs::write(gateway.dir().join(name), format!("sk-{name}")).unwrap();
+    }
+    gateway.up();
+    let client = gateway.client("acme");
+    let shown = || upstream.last().header("authorization").unwrap().to_owned();
+    // Whichever is shown first has almost nothing left, the other plenty.
+    for left in ["2", "90"] {
+        let told = Reply::whole(200, WHOLE)
+            .with_header("x-ratelimit-limit-requests", "100")
+            .with_header("x-ratelimit-remaining-requests", left)
+            .with_header("x-ratelimit-reset-requests", "99m0s");
+        upstream.push("gpt-4o-mini", told);
+        assert_eq!(client.post(CHAT, &chat("hi")).await.status, 200);
+    }
+    let rich = shown();
+    for _ in 0..6 {
+        assert_eq!(client.post(CHAT, &chat("hi")).await.status, 200);
+        assert_eq!(shown(), rich);
+    }
+}
+
+#[tokio::test]
+async fn a_conversation_stays_where_its_beginning_is_cached() {
+    let upstreams = [Upstream::start().await, Upstream::start().await];
+    let mut tables = String::new();
+    for (n, upstream) in upstreams.iter().enumerate() {
+        tables.push_str(&format!(
+            "[providers.p{n}]\nkind = \"compatible\"\nbase_url = \"{}/v1\"\napi_key = \"env:UP_KEY\"\n\
+             models = [\"gpt-4o-mini\"]\n[prices.\"p{n}/gpt-4o-mini\"]\ninput = \"10\"\noutput = \"10\"\n\
+             cache_read = \"1\"\n",
+            upstream.url
+        ));
+    }
+    let gateway = Gateway::start(&format!(
+        "{tables}[models.any]\nroute = \"weighted\"\ntargets = [{{ provider = \"p0\", model = \
+         \"gpt-4o-mini\" }}, {{ provider = \"p1\", model = \"gpt-4o-mini\" }}]\n{RICH}"
+    ));
+    let client = gateway.client("acme");
+    let body = any(chat(&"The same long beginning. ".repeat(800)));
+    let first = client.post(CHAT, &body).await;
+    let warm = first.header("x-tollgate-provider").unwrap().to_owned();
+    // By its weight alone it would be there half of the time.
+    for _ in 0..12 {
+        let mut next = body.clone();
+        let messages = next["messages"].as_array_mut().unwrap();
+        messages.push(json!({"role": "assistant", "content": "Go on."}));
+        messages.push(json!({"role": "user", "content": "@@prompt=4010 cached=4000@@"}));
+        let answer = client.post(CHAT, &next).await;
+        assert_eq!(answer.header("x-tollgate-provider"), Some(warm.as_str()), "{}", answer.text());
+    }
+    gateway.audit().unwrap();
+}
