@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use tollgate_accounting::Provenance;
-use tollgate_tokenizer::{Correction, CountMemo, Family};
+use tollgate_tokenizer::{Correction, CountMemo, Family, Framing};
 
 use super::operation::Operation;
 use crate::ledger::Counted;
@@ -32,6 +32,13 @@ pub(super) struct Estimate {
     with_tools: bool,
 }
 
+/// The count of a call at all targets of a family and a framing.
+pub(super) struct Alike {
+    family: Family,
+    framing: Framing,
+    count: Counted,
+}
+
 impl Default for Counting {
     fn default() -> Counting {
         Counting {
@@ -49,7 +56,26 @@ impl Counting {
         operation: &Operation<'_>,
         target: &Target,
     ) -> (Counted, Option<Estimate>) {
-        let count = self.uncorrected(operation, &target.counted_as, &target.family);
+        self.input_once(operation, target, &mut Vec::new())
+    }
+
+    /// The same; of targets that count alike only the first is counted for, as long as `counts` is theirs.
+    pub(super) fn input_once(
+        &self,
+        operation: &Operation<'_>,
+        target: &Target,
+        counts: &mut Vec<Alike>,
+    ) -> (Counted, Option<Estimate>) {
+        let (family, framing) = (target.family, Framing::of(&target.counted_as));
+        let known = counts.iter().find(|have| have.family == family && have.framing == framing);
+        let count = match known {
+            Some(have) => have.count,
+            None => {
+                let count = self.uncorrected(operation, &target.counted_as, &family);
+                counts.push(Alike { family, framing, count });
+                count
+            }
+        };
         if count.provenance == Provenance::Tokenized {
             return (count, None);
         }
@@ -161,6 +187,21 @@ mod tests {
         let (exact, estimate) = count(&counting, &gpt);
         counting.learn(&gpt, estimate, Some(exact.tokens + 300));
         assert_eq!(count(&counting, &gpt).0, exact);
+    }
+
+    #[test]
+    fn targets_that_count_alike_are_counted_for_once() {
+        let counting = Counting::default();
+        let body = br#"{"model":"m","messages":[{"role":"user","content":"How many?"}]}"#;
+        let request = Dialect::OpenAiChat.decode_chat(body, &Bounds::default()).unwrap();
+        let operation = Operation::Chat(Box::new(request));
+        let mut counts = Vec::new();
+        for model in ["gpt-4o", "gpt-4o-mini", "openai/gpt-4o", "claude-sonnet-4-5", "gpt-4"] {
+            let target = target(model);
+            let shared = counting.input_once(&operation, &target, &mut counts);
+            assert_eq!(shared, counting.input(&operation, &target), "{model}");
+        }
+        assert!((2..5).contains(&counts.len()), "{}", counts.len());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tollgate_accounting::{
 use tollgate_providers::{BadRequest, Capability};
 
 use super::CallError;
-use super::counting::Estimate;
+use super::counting::{Alike, Estimate};
 use super::operation::Operation;
 use super::prefixes::Warm;
 use super::services::Runtime;
@@ -152,11 +152,12 @@ impl Planner<'_> {
         let now = micros(clock::now());
         let chance = if route.targets.len() > 1 { chance() } else { 1 };
         let outputs = self.outputs(&route.targets, if self.curious { chance } else { 1 });
+        let mut counts = Vec::new();
         let mut prospects: Vec<Prospect<'r>> = route
             .targets
             .iter()
             .zip(outputs)
-            .map(|(target, output)| self.prospect(route, target, output))
+            .map(|(target, output)| self.prospect(route, target, output, &mut counts))
             .collect();
         let offers: Vec<Offer> =
             prospects.iter().map(|prospect| self.offer(route, prospect, now)).collect();
@@ -169,7 +170,7 @@ impl Planner<'_> {
         }
         let too_long = plan.left_out.iter().any(|o| matches!(o.why, Exclusion::Context { .. }));
         if !candidates.is_empty() || too_long {
-            self.add_kept(route, &mut candidates);
+            self.add_kept(route, &mut candidates, &mut counts);
         }
         let Some(first) = candidates.first_mut() else {
             return Err(self.none(route, &plan));
@@ -182,7 +183,12 @@ impl Planner<'_> {
 
     /// The targets for particular refusals. Where nothing else fits the prompt, those for long ones are
     /// the plan.
-    fn add_kept<'r>(&self, route: &'r Route, candidates: &mut Vec<Candidate<'r>>) {
+    fn add_kept<'r>(
+        &self,
+        route: &'r Route,
+        candidates: &mut Vec<Candidate<'r>>,
+        counts: &mut Vec<Alike>,
+    ) {
         let long = if candidates.is_empty() { Role::Planned } else { Role::ContextLength };
         let kept = [
             (&route.on_context_length, long, Reason::AfterContextLength),
@@ -193,7 +199,7 @@ impl Planner<'_> {
                 continue;
             }
             for (target, output) in targets.iter().zip(self.outputs(targets, 1)) {
-                let mut prospect = self.prospect(route, target, output);
+                let mut prospect = self.prospect(route, target, output, counts);
                 if prospect.unfit.is_none() {
                     candidates.extend(prospect.candidate(route, role, reason));
                 }
@@ -201,7 +207,13 @@ impl Planner<'_> {
         }
     }
 
-    fn prospect<'r>(&self, route: &Route, target: &'r Target, output: u64) -> Prospect<'r> {
+    fn prospect<'r>(
+        &self,
+        route: &Route,
+        target: &'r Target,
+        output: u64,
+        counts: &mut Vec<Alike>,
+    ) -> Prospect<'r> {
         let Planner { runtime, operation, .. } = self;
         let site = runtime.providers.get(target.provider);
         // Where its tier reaches no provider, a call is a standard one there.
@@ -226,7 +238,7 @@ impl Planner<'_> {
         let mut prospect =
             Prospect { target, unfit, counted: None, need: Need::default(), cached: 0 };
         let (None, Some(cards)) = (&prospect.unfit, cards) else { return prospect };
-        let (input, estimate) = runtime.counting.input(operation, target);
+        let (input, estimate) = runtime.counting.input_once(operation, target, counts);
         let leaves = match self.priority {
             Priority::Low => Leaves::Quarter,
             Priority::Normal | Priority::High => Leaves::Nothing,

@@ -27,7 +27,7 @@ mod split;
 mod stream;
 mod vocabulary;
 
-pub use chat::{Chat, Count, Detail, Image, Message, Part, Role, ToolCall, count_chat};
+pub use chat::{Chat, Count, Detail, Framing, Image, Message, Part, Role, ToolCall, count_chat};
 pub use correction::Correction;
 pub use encoding::Encoding;
 pub use family::{Family, family};

@@ -112,6 +112,19 @@ pub fn count_chat(model: &str, chat: &Chat<'_>) -> Count {
     counted(model, family(model), chat, None)
 }
 
+/// How a model's provider frames a chat: models of one family and one framing count every chat alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Framing(Rules, bool);
+
+impl Framing {
+    /// That of a model, by its name.
+    #[must_use]
+    pub fn of(model: &str) -> Framing {
+        let bare = bare(model);
+        Framing(rules::of(&bare), !rules::is_odd(&bare) && rules::is_known(&bare))
+    }
+}
+
 /// The same, with what was counted before taken from `memo`.
 pub(crate) fn counted(
     model: &str,
@@ -120,15 +133,9 @@ pub(crate) fn counted(
     memo: Option<&CountMemo>,
 ) -> Count {
     let Chat { messages, tools, response_schema } = chat;
-    let bare = bare(model);
-    let mut counting = Counting {
-        rules: rules::of(&bare),
-        family,
-        memo,
-        text: 0,
-        frame: 0,
-        exact: family.exact && !rules::is_odd(&bare) && rules::is_known(&bare),
-    };
+    let Framing(rules, known) = Framing::of(model);
+    let mut counting =
+        Counting { rules, family, memo, text: 0, frame: 0, exact: family.exact && known };
     counting.frame += counting.rules.priming;
     for message in messages {
         counting.message(message);

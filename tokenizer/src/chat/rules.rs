@@ -4,7 +4,7 @@
 use super::image;
 
 /// What a chat comes to beside its text.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rules {
     /// Frames each message, its role included.
     pub(super) message: u64,
@@ -23,7 +23,7 @@ pub(super) struct Rules {
 }
 
 /// How tools are shown.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tools {
     /// As declarations in the form of TypeScript, with an amount around them, and less if a
     /// system message carries them.
