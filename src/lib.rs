@@ -6,6 +6,7 @@
 pub mod http;
 // FLOOR 3
 pub mod alerts;
+pub mod batches;
 pub mod call;
 pub mod control;
 // FLOOR 2

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: [(u8, &[&str]); 5] = [
     (1, &["clock"]),
     (2, &["cache", "tenants", "routing", "upstream", "ledger", "prompts"]),
-    (3, &["alerts", "call", "control"]),
+    (3, &["alerts", "batches", "call", "control"]),
     (4, &["http"]),
     (5, &["app", "cli", "commands", "config", "telemetry"]),
 ];

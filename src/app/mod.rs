@@ -19,6 +19,7 @@ pub use pepper::PepperError;
 pub use preview::{Preview, runtime};
 
 use crate::alerts::Alerts;
+use crate::batches::{BatchError, Batches, Folder};
 use crate::cache::Current;
 use crate::call::{Counting, Drains, Flights, Prefixes, Queues, Services, Sizes, Worker};
 use crate::config::{self, Snapshot};
@@ -53,6 +54,9 @@ pub enum StartError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] OpenError),
+    /// Clients' files.
+    #[error(transparent)]
+    Files(#[from] BatchError),
     /// Reading the ledger.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -93,6 +97,7 @@ pub struct Gateway {
     control: Arc<Control>,
     publisher: Arc<Publisher>,
     reader: Arc<Reader>,
+    batches: Arc<Batches>,
     opened: Opened,
     metrics: PrometheusHandle,
     reload: Arc<Reload>,
@@ -154,6 +159,11 @@ impl Gateway {
             drains: Drains::new(),
             stop,
         });
+        let folder = Folder::beside(path)?;
+        let batches =
+            Batches::new(services.ledger.clone(), reader.clone(), folder, snapshot.batches);
+        batches.sweep()?;
+        let batches = Arc::new(batches);
         let reload = Arc::new(Reload {
             source,
             services: services.clone(),
@@ -163,11 +173,12 @@ impl Gateway {
             counting,
             strangers: Arc::new(build::strangers(&snapshot)),
             alerts: Arc::new(alerts),
+            batches: batches.clone(),
             accepted: ArcSwap::new(snapshot),
             turn: Mutex::default(),
         });
         let demo = Arc::new(Demo::default());
-        Ok(Gateway { services, control, publisher, reader, opened, metrics, reload, demo })
+        Ok(Gateway { services, control, publisher, reader, batches, opened, metrics, reload, demo })
     }
 
     /// Accounts, keys and limits.
@@ -207,7 +218,17 @@ impl Gateway {
         shutdown: CancellationToken,
         ready: impl FnOnce(&Control, SocketAddr, Option<SocketAddr>),
     ) -> Result<(), StartError> {
-        let Gateway { services, control, publisher, reader, opened, metrics, reload, demo } = self;
+        let Gateway {
+            services,
+            control,
+            publisher,
+            reader,
+            batches,
+            opened,
+            metrics,
+            reload,
+            demo,
+        } = self;
         let snapshot = reload.accepted.load_full();
         let strangers = reload.strangers.clone();
         let workers = snapshot.server.workers.unwrap_or_else(cores).max(1);
@@ -215,6 +236,7 @@ impl Gateway {
             worker: Worker { services: services.clone(), upstream: Upstream::new(demo.clone()) },
             reader: reader.clone(),
             control: control.clone(),
+            batches: batches.clone(),
             strangers: strangers.clone(),
         };
         let fronts = (0..workers).map(front).collect();
@@ -271,6 +293,9 @@ impl Gateway {
                 if ticks % PRICES == PRICES - 1 {
                     services.ledger.forget_old_keys();
                     services.ledger.forget_old_responses();
+                    if let Err(error) = batches.tick() {
+                        tracing::warn!(%error, "files whose time is over are kept for longer");
+                    }
                     reload.refresh_prices();
                 }
             }
@@ -311,6 +336,7 @@ struct Reload {
     counting: Arc<Counting>,
     strangers: Arc<Strangers>,
     alerts: Arc<Alerts>,
+    batches: Arc<Batches>,
     /// The configuration that was last accepted.
     accepted: ArcSwap<Snapshot>,
     /// One change at a time.
@@ -334,6 +360,7 @@ impl Reload {
         );
         self.healths.sweep();
         self.alerts.configure(build::alerts(&snapshot));
+        self.batches.configure(snapshot.batches);
         self.accepted.store(snapshot);
         tracing::info!("the configuration was reloaded");
         Ok(())

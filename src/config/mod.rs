@@ -4,6 +4,7 @@
 
 mod accounts;
 mod alerts;
+mod batches;
 mod cache;
 mod gateway;
 mod limits;
@@ -99,6 +100,7 @@ fn snapshot<'t>(reader: &'t Reader<'t>, table: &'t DeTable<'t>) -> Snapshot {
     let plans = gateway::plans(&root, &names);
     let accounts = accounts::accounts(&root, &names, &plans);
     let cache = cache::cache(&root, &names, &accounts);
+    let batches = batches::batches(&root);
     warnings::aliases(&aliases, &served, &accounts);
     warnings::emptiness(&root, &aliases, &served, &accounts);
     warnings::prices(&root, &aliases, &served, unknown_price);
@@ -110,6 +112,7 @@ fn snapshot<'t>(reader: &'t Reader<'t>, table: &'t DeTable<'t>) -> Snapshot {
         server,
         storage,
         cache,
+        batches,
         providers,
         prices,
         unknown_price,

@@ -19,6 +19,8 @@ pub struct Snapshot {
     pub storage: Storage,
     /// Replies that are kept; `None` keeps none.
     pub cache: Option<crate::cache::Policy>,
+    /// What bounds files and batches.
+    pub batches: crate::batches::Settings,
     /// By name.
     pub providers: BTreeMap<String, Provider>,
     /// What the file says about prices; it goes before any built-in price list.

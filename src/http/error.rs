@@ -12,6 +12,7 @@ use tollgate_providers::{BadRequest, Dialect, Next, WireError};
 pub(super) use refusal::amount;
 
 use super::strangers::Unauthenticated;
+use crate::batches::BatchError;
 use crate::call::CallError;
 use crate::clock;
 use crate::control::ControlError;
@@ -236,6 +237,21 @@ impl From<ControlError> for Failed {
             }
         };
         Failed::invalid(status, code, error.to_string())
+    }
+}
+
+impl From<BatchError> for Failed {
+    fn from(error: BatchError) -> Failed {
+        let (status, code) = match error {
+            BatchError::Full(_) => (StatusCode::FORBIDDEN, "file_quota_exceeded"),
+            BatchError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "file_too_large"),
+            BatchError::Ledger(refused) => return refused.into(),
+            BatchError::Store(_)
+            | BatchError::Io(_)
+            | BatchError::Random(_)
+            | BatchError::Broken(_) => return Failed::internal(&error),
+        };
+        Failed::invalid(status, code, error.to_string()).final_word()
     }
 }
 

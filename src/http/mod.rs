@@ -37,6 +37,7 @@ pub use error::Failed;
 pub use strangers::Peer;
 pub use targets::Watched;
 
+use crate::batches::Batches;
 use crate::call::Worker;
 use crate::control::Control;
 use crate::ledger::{CallId, Reader};
@@ -53,6 +54,8 @@ pub struct Front {
     pub reader: Arc<Reader>,
     /// Runs, and requests for more.
     pub control: Arc<Control>,
+    /// Files and batches.
+    pub batches: Arc<Batches>,
     /// Addresses that show no valid credential.
     pub strangers: Arc<Strangers>,
 }
@@ -78,6 +81,9 @@ pub fn routes(front: Front) -> Router {
         // A model's id may hold slashes, percent-encoded or not.
         .route("/v1/models/{*id}", get(openai::models::one).post(gemini::generate::create))
         .route("/v1beta/models/{*id}", post(gemini::generate::create))
+        .route("/v1/files", get(openai::files::list).post(openai::files::create))
+        .route("/v1/files/{id}", get(openai::files::one).delete(openai::files::delete))
+        .route("/v1/files/{id}/content", get(openai::files::content))
         .route("/v1/organization/costs", get(openai::organization::costs))
         .route("/v1/organization/usage/{kind}", get(openai::organization::usage))
         .route("/v1/usage/{id}", get(own::usage))

@@ -103,7 +103,8 @@ fn run_of(control: &Control, caller: &Caller, id: &str) -> Result<RunRow, Contro
     }
 }
 
-fn only_keys(caller: &Caller) -> Result<(), Failed> {
+/// A run may make calls, and nothing else.
+pub(super) fn only_keys(caller: &Caller) -> Result<(), Failed> {
     if caller.run.is_some() { Err(ControlError::OnlyForKeys.into()) } else { Ok(()) }
 }
 

@@ -21,6 +21,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/010_outbox.sql"),
     include_str!("schema/011_trials.sql"),
     include_str!("schema/012_reported_cost.sql"),
+    include_str!("schema/013_files.sql"),
 ];
 /// The schema this build writes: the steps that were taken, kept in the file's `user_version`.
 #[expect(clippy::cast_possible_wrap, reason = "there are a handful of steps")]

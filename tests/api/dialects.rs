@@ -267,8 +267,6 @@ async fn what_has_no_meter_is_not_passed_on() {
         "/v1/images/generations",
         "/v1/audio/speech",
         "/v1/audio/transcriptions",
-        "/v1/files",
-        "/v1/batches",
         "/v1/fine_tuning/jobs",
         "/v1/realtime/sessions",
     ] {

@@ -19,6 +19,7 @@ mod cli;
 mod connections;
 mod corrections;
 mod dialects;
+mod files;
 mod forwarding;
 mod gemini;
 mod holds;

@@ -13,6 +13,29 @@ use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+const BOUNDARY: &str = "------boundary-of-the-tests";
+
+/// A form (RFC 7578) of these fields, and a file with its name.
+pub(crate) fn form(fields: &[(&str, &str)], file: Option<(&str, &[u8])>) -> Vec<u8> {
+    let part = |name: &str, more: &str| {
+        format!("--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"{name}\"{more}\r\n\r\n")
+    };
+    let mut form = Vec::new();
+    for (name, value) in fields {
+        form.extend_from_slice(part(name, "").as_bytes());
+        form.extend_from_slice(value.as_bytes());
+        form.extend_from_slice(b"\r\n");
+    }
+    if let Some((name, contents)) = file {
+        let more = format!("; filename=\"{name}\"\r\ncontent-type: application/octet-stream");
+        form.extend_from_slice(part("file", &more).as_bytes());
+        form.extend_from_slice(contents);
+        form.extend_from_slice(b"\r\n");
+    }
+    form.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
+    form
+}
+
 /// Where to call and with which key.
 #[derive(Clone)]
 pub(crate) struct Client {
@@ -75,6 +98,18 @@ impl Client {
         self.open(method, path, body).await?.finish().await
     }
 
+    /// Sends a file for a batch, as OpenAI's clients do.
+    pub(crate) async fn upload(&self, contents: &[u8]) -> Response {
+        let form = form(&[("purpose", "batch")], Some(("lines.jsonl", contents)));
+        self.form("/v1/files", &form).await
+    }
+
+    /// Posts a form that `form` made.
+    pub(crate) async fn form(&self, path: &str, body: &[u8]) -> Response {
+        let kind = format!("multipart/form-data; boundary={BOUNDARY}");
+        self.and_header("content-type", &kind).post_bytes(path, body).await
+    }
+
     /// Sends the request and reads nothing yet.
     pub(crate) async fn open(&self, method: &str, path: &str, body: &[u8]) -> io::Result<Exchange> {
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.address);
@@ -84,9 +119,10 @@ impl Client {
         }
         if !body.is_empty() {
             let length = body.len();
-            head.push_str(&format!(
-                "content-type: application/json\r\ncontent-length: {length}\r\n"
-            ));
+            head.push_str(&format!("content-length: {length}\r\n"));
+            if !self.headers.iter().any(|(name, _)| name == "content-type") {
+                head.push_str("content-type: application/json\r\n");
+            }
         }
         head.push_str("\r\n");
         let mut bytes = head.into_bytes();

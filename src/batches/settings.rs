@@ -1,0 +1,25 @@
+//! What bounds files and batches.
+
+use std::time::Duration;
+
+/// What bounds files and batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The largest file a client may send.
+    pub max_file_bytes: u64,
+    /// The most bytes of files that an account keeps.
+    pub max_account_bytes: u64,
+    /// How long a file is kept.
+    pub keep: Duration,
+}
+
+impl Default for Settings {
+    /// OpenAI's figures, where it has one.
+    fn default() -> Settings {
+        Settings {
+            max_file_bytes: 200 << 20,
+            max_account_bytes: 2 << 30,
+            keep: Duration::from_secs(30 * 24 * 3600),
+        }
+    }
+}
