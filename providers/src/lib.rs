@@ -9,7 +9,7 @@
 //! - [`mod@guard`]: what is refused before anything is parsed.
 //! - [`dialect`]: the client's side, one module a wire format.
 //! - [`sse`]: server-sent events, bytes in any split to frames.
-//! - [`openai`], [`compatible`], [`anthropic`], [`gemini`], [`cohere`], [`bedrock`],
+//! - [`openai`], [`mod@openai_responses`], [`compatible`], [`anthropic`], [`gemini`], [`cohere`], [`bedrock`],
 //!   [`demo`]: the providers, one folder each, listed by [`provider`].
 //! - [`catalogue`]: models, limits and price history as data.
 
@@ -26,6 +26,7 @@ pub mod gemini;
 pub mod guard;
 mod http_date;
 pub mod openai;
+pub mod openai_responses;
 mod rate_limits;
 mod redact;
 mod registry;

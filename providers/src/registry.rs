@@ -8,6 +8,7 @@ use crate::compatible;
 use crate::demo;
 use crate::gemini;
 use crate::openai;
+use crate::openai_responses;
 
 /// The provider of that kind.
 pub fn provider(kind: &str) -> Option<&'static dyn Provider> {
@@ -20,8 +21,9 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
 }
 
 fn all() -> impl Iterator<Item = &'static dyn Provider> {
-    let listed: [&'static dyn Provider; 7] = [
+    let listed: [&'static dyn Provider; 8] = [
         &openai::OPENAI,
+        &openai_responses::RESPONSES,
         &anthropic::ANTHROPIC,
         &gemini::GEMINI,
         &gemini::VERTEX,

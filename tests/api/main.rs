@@ -40,6 +40,7 @@ mod quote;
 mod repeats;
 mod reports;
 mod responses;
+mod responses_wire;
 mod routing;
 mod runs;
 mod signing;

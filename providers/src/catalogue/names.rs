@@ -1,7 +1,9 @@
 //! What our providers are called in the sources.
 
 /// Our kind, its name in genai-prices, its name in models.dev. Others are called alike everywhere.
-const NAMES: [(&str, &str, &str); 7] = [
+const NAMES: [(&str, &str, &str); 9] = [
+    ("openai", "openai", "openai"),
+    ("openai_responses", "openai", "openai"),
     ("gemini", "google", "google"),
     ("vertex", "google", "google-vertex"),
     ("bedrock", "aws", "amazon-bedrock"),

@@ -21,7 +21,10 @@ pub use classify::retry_after;
 pub(crate) use classify::told;
 pub(crate) use encode::{escaped, write_texts};
 use stream::Reader;
-pub(crate) use write::{messages as write_messages, tools as write_tools};
+pub(crate) use write::{
+    address as media_address, effort_level, has_cache_marks, messages as write_messages,
+    tools as write_tools,
+};
 
 /// OpenAI itself.
 pub static OPENAI: OpenAi = OpenAi::new(&Profile {

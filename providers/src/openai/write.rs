@@ -91,10 +91,21 @@ fn manner(
 }
 
 /// This wire caches by itself; marks of what to cache have no place.
-fn has_cache_marks(req: &ChatRequest<'_>) -> bool {
+pub(crate) fn has_cache_marks(req: &ChatRequest<'_>) -> bool {
     let marked = |b: &Block<'_>| matches!(b, Block::Text { cache: Some(_), .. });
     let on_tool = |t: &Tool<'_>| matches!(t, Tool::Function { cache: Some(_), .. });
     req.messages.iter().any(|m| m.blocks.iter().any(marked)) || req.tools.iter().any(on_tool)
+}
+
+/// How hard to think in OpenAI's levels, of which a budget is one by its size.
+pub(crate) fn effort_level<'r>(effort: &'r ReasoningEffort<'_>) -> Option<&'r str> {
+    match effort {
+        ReasoningEffort::Level(level) => Some(level),
+        ReasoningEffort::Budget(0..=4_096) => Some("low"),
+        ReasoningEffort::Budget(4_097..=16_384) => Some("medium"),
+        ReasoningEffort::Budget(_) => Some("high"),
+        ReasoningEffort::Adaptive | ReasoningEffort::Off => None,
+    }
 }
 
 fn rest(top: &mut Object<'_>, req: &ChatRequest<'_>) {
@@ -104,20 +115,8 @@ fn rest(top: &mut Object<'_>, req: &ChatRequest<'_>) {
     if let Some(count) = req.top_logprobs {
         top.num("top_logprobs", u64::from(count));
     }
-    match &req.reasoning_effort {
-        Some(ReasoningEffort::Level(level)) => {
-            top.str("reasoning_effort", level);
-        }
-        // A budget is a number where this wire has levels.
-        Some(ReasoningEffort::Budget(tokens)) => {
-            let level = match tokens {
-                0..=4_096 => "low",
-                4_097..=16_384 => "medium",
-                _ => "high",
-            };
-            top.str("reasoning_effort", level);
-        }
-        Some(ReasoningEffort::Adaptive | ReasoningEffort::Off) | None => {}
+    if let Some(level) = req.reasoning_effort.as_ref().and_then(effort_level) {
+        top.str("reasoning_effort", level);
     }
     if let Some(user) = &req.user {
         top.str("user", user);
@@ -434,7 +433,7 @@ fn part(out: &mut Vec<u8>, block: &Block<'_>) {
     object.close();
 }
 
-fn address(media: &Media<'_>) -> String {
+pub(crate) fn address(media: &Media<'_>) -> String {
     match media {
         Media::Url(url) => url.to_string(),
         Media::Base64 { media_type, data } => format!("data:{media_type};base64,{data}"),

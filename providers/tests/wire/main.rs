@@ -10,6 +10,7 @@ mod gemini_client;
 mod openai_responses_client;
 mod recordings;
 mod refused;
+mod responses_provider;
 mod rewritten;
 mod small_dialects;
 mod splice;

@@ -3,12 +3,12 @@
 
 use serde_json::Value;
 use tollgate_accounting::{Class, Usage};
-use tollgate_providers::{Bounds, Dialect, Odd, Provider, Target, provider};
+use tollgate_providers::{BadRequest, Bounds, Dialect, Odd, Provider, Target, provider};
 
 use super::support::{CLIENTS, Line, Read, decoded, lines, read_stream, splits};
 
 /// File, provider, what its chat paths hold, the client dialect of its requests.
-const WIRES: [(&str, &str, &str, Dialect); 15] = [
+const WIRES: [(&str, &str, &str, Dialect); 20] = [
     ("openai", "openai", "/chat/completions", Dialect::OpenAiChat),
     ("azure", "azure", "/chat/completions", Dialect::OpenAiChat),
     ("groq", "groq", "/chat/completions", Dialect::OpenAiChat),
@@ -24,6 +24,11 @@ const WIRES: [(&str, &str, &str, Dialect); 15] = [
     ("cohere", "cohere", "/v2/chat", Dialect::CohereChat),
     ("bedrock", "bedrock", "/converse", Dialect::BedrockConverse),
     ("bedrock", "bedrock", "/converse-stream", Dialect::BedrockConverse),
+    ("openai", "openai_responses", "/responses", Dialect::OpenAiResponses),
+    ("azure", "openai_responses", "/responses", Dialect::OpenAiResponses),
+    ("deepseek", "openai_responses", "/responses", Dialect::OpenAiResponses),
+    ("openrouter", "openai_responses", "/responses", Dialect::OpenAiResponses),
+    ("xai", "openai_responses", "/responses", Dialect::OpenAiResponses),
 ];
 
 /// Whether a success tells an error, by the raw JSON.
@@ -131,20 +136,24 @@ pub(super) fn written(dialect: Dialect, usages: &[Value]) -> Usage {
         set(Class::WebSearch, last(&["server_tool_use", "web_search_requests"]));
         return usage;
     }
-    let input = |name| last(&["prompt_tokens_details", name]);
-    let output = |name| last(&["completion_tokens_details", name]);
+    let (prompt, completion) = match dialect {
+        Dialect::OpenAiResponses => ("input_tokens", "output_tokens"),
+        _ => ("prompt_tokens", "completion_tokens"),
+    };
+    let input = |name| last(&[&format!("{prompt}_details"), name]);
+    let output = |name| last(&[&format!("{completion}_details"), name]);
     let cached = input("cached_tokens").or(last(&["prompt_cache_hit_tokens"]));
     let reasoning = output("reasoning_tokens").or(last(&["reasoning_tokens"]));
     let parts = [cached, input("cache_write_tokens"), input("audio_tokens"), input("image_tokens")];
     let classes = [Class::CacheRead, Class::CacheWrite, Class::AudioInput, Class::ImageInput];
     classes.into_iter().zip(parts).for_each(|(class, count)| set(class, count));
     let held: u64 = parts.iter().flatten().sum();
-    set(Class::Input, last(&["prompt_tokens"]).and_then(|all| all.checked_sub(held)));
+    set(Class::Input, last(&[prompt]).and_then(|all| all.checked_sub(held)));
     let parts = [reasoning, output("audio_tokens"), output("image_tokens")];
     let classes = [Class::Reasoning, Class::AudioOutput, Class::ImageOutput];
     classes.into_iter().zip(parts).for_each(|(class, count)| set(class, count));
     let held: u64 = parts.iter().flatten().sum();
-    set(Class::Output, last(&["completion_tokens"]).map(|all| all - held));
+    set(Class::Output, last(&[completion]).map(|all| all - held));
     usage
 }
 
@@ -157,6 +166,7 @@ pub(super) fn usages(line: &Line) -> Vec<Value> {
             v.pointer("/message/usage"),
             v.get("usageMetadata"),
             v.pointer("/delta/usage"),
+            v.pointer("/response/usage"),
         ]
         .into_iter()
         .flatten()
@@ -365,6 +375,8 @@ fn a_stream_that_is_cut_before_its_last_choice_ends_is_reported() {
             "\"stop_reason\":\"",
             "\"finishReason\": \"",
             "\"finishReason\":\"",
+            "event: response.completed",
+            "event: response.incomplete",
         ];
         let Some(end) = marks.iter().filter_map(|m| line.body.find(m)).min() else { return };
         let cut = line.body[..end].rfind("\n\n").unwrap_or(0);
@@ -387,9 +399,14 @@ fn a_request_of_the_same_dialect_is_sent_byte_for_byte() {
             max_output_tokens: req.max_output_tokens,
             stream: req.stream,
         };
+        if provider.name() == "openai_responses" {
+            // Nothing is kept there, so a body is written anew: see `responses_provider`.
+            return;
+        }
         let sent = provider.encode_chat(&req, &to).unwrap();
         let sent = String::from_utf8(sent.body).unwrap();
-        if provider.name() != "mistral" && provider.name() != "perplexity" {
+        let rewritten = ["mistral", "perplexity"];
+        if !rewritten.contains(&provider.name()) {
             let usage = "\"stream_options\":{\"include_usage\":true},";
             assert_eq!(
                 sent.replacen(usage, "", usize::from(!req.include_usage)),
@@ -415,7 +432,12 @@ fn what_was_sent_successfully_is_understood() {
             && CLIENTS.iter().any(|(client, _)| *client == dialect)
         {
             decoded(dialect, body.as_bytes(), line.is_stream(), |read| {
-                assert!(read.is_ok(), "{:?} {}", read.err(), line.source);
+                // What is kept or made at OpenAI while nobody reads is not to be had here.
+                let kept = |bad: &BadRequest| {
+                    matches!(bad.param.as_deref(), Some("conversation" | "background"))
+                };
+                let fine = read.as_ref().err().is_none_or(kept);
+                assert!(fine, "{:?} {}", read.err(), line.source);
             });
         }
     });

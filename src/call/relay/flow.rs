@@ -154,6 +154,11 @@ impl Flow {
             }
             match frame.kind {
                 FrameKind::End => {
+                    // Responses say in their last frame why they end.
+                    let finishes = |event: &&Event<'_>| matches!(event, Event::Finish { .. });
+                    for event in frame.events.iter().filter(finishes).filter(|_| !self.same) {
+                        self.encoder.encode(event, translated);
+                    }
                     self.end_frame = Some(frame.raw);
                     return Turn::Over;
                 }

@@ -7,6 +7,7 @@
 
 mod anthropic;
 mod openai;
+mod responses;
 pub(crate) mod script;
 mod wire;
 
@@ -220,6 +221,7 @@ fn answer(
         ("POST", "/v1/chat/completions") => openai::chat(body, script, id),
         ("POST", "/v1/embeddings") => openai::embeddings(body, script),
         ("POST", "/v1/messages") => anthropic::messages(body, script, id),
+        ("POST", "/v1/responses") => responses::responses(body, script, id),
         ("GET", "/v1/models") => openai::models(),
         _ => openai::refuse(404, script),
     };

@@ -50,7 +50,7 @@ struct WirePart<'a> {
 }
 
 /// Adds the item at `input[index]` to the conversation.
-pub(super) fn add<'a>(
+pub(crate) fn add<'a>(
     messages: &mut Vec<Message<'a>>,
     index: usize,
     raw: &'a RawValue,

@@ -9,6 +9,7 @@ mod request;
 mod stored;
 mod stream;
 
+pub(crate) use item::add as add_item;
 pub use prompt::{Prompt, prompt};
 pub(crate) use reply::encode_reply;
 pub(crate) use request::decode;
