@@ -19,6 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::StartError;
 use crate::http::{Admin, Front, Peer, Router, admin_routes, routes};
@@ -188,6 +189,22 @@ pub(super) fn admin(address: SocketAddr, admin: Admin) -> Result<Plane, StartErr
     };
     let thread = std::thread::Builder::new().name("admin".into()).spawn(serve)?;
     Ok(Plane { address, thread, end })
+}
+
+/// Runs something to its end on a thread of its own. As long as it has not ended, the token keeps a
+/// shutdown patient.
+pub(super) fn beside(
+    name: &str,
+    work: impl Future<Output = ()> + Send + 'static,
+    token: TaskTrackerToken,
+) -> Result<JoinHandle<()>, StartError> {
+    let runtime = runtime()?;
+    let run = move || {
+        runtime.block_on(work);
+        drop(token);
+        runtime.shutdown_timeout(LAST_WORDS);
+    };
+    Ok(std::thread::Builder::new().name(name.to_owned()).spawn(run)?)
 }
 
 /// A thread that does something at intervals.

@@ -24,7 +24,7 @@ use crate::cache::Current;
 use crate::call::{Counting, Drains, Flights, Prefixes, Queues, Services, Sizes, Worker};
 use crate::config::{self, Snapshot};
 use crate::control::{Control, ControlError, PromptError, Publisher};
-use crate::http::{Admin, AdminKey, Front};
+use crate::http::{Admin, AdminKey, BatchLines, Front};
 use crate::ledger::{
     AdjustError, Billed, Compared, Durability, Ledger, OpenError, Opened, Range, Reader, Rerated,
     Specs, StoreError,
@@ -240,9 +240,15 @@ impl Gateway {
             strangers: strangers.clone(),
         };
         let fronts = (0..workers).map(front).collect();
+        let lines = Arc::new(BatchLines::new(front(0)));
         let drain = snapshot.server.drain;
         let stop = services.stop.clone();
         let data = listen::Data::start(snapshot.server.listen, fronts, shutdown.clone(), stop)?;
+        let at_work = {
+            let stop = services.stop.clone();
+            let work = crate::batches::run(batches.clone(), lines, shutdown.clone(), stop);
+            listen::beside("batches", work, services.drains.tasks.token())?
+        };
         let admin_plane = match &snapshot.server.admin {
             None => None,
             Some(config) => {
@@ -309,6 +315,9 @@ impl Gateway {
         })?;
         ready(&control, data.address, admin_plane.as_ref().map(|plane| plane.address));
         data.run(drain, &services.drains.tasks);
+        if at_work.join().is_err() {
+            tracing::error!("the work on batches panicked");
+        }
         housekeeping.stop();
         telling.stop();
         last.store_learned();

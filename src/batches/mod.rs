@@ -1,19 +1,30 @@
 //! Calls that have until tomorrow: files of requests that clients send, and batches that make them.
 
+mod calls;
 mod folder;
+mod lines;
+mod results;
+mod run;
 mod settings;
+mod work;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
-use tollgate_accounting::Timestamp;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tollgate_accounting::{DAY, Timestamp};
 
+pub use calls::{Again, Call, Calls, Endpoint, Made, Making};
 pub use folder::{Folder, Upload};
+pub use run::run;
 pub use settings::Settings;
 
 use crate::clock;
-use crate::ledger::{FileQuota, FileRow, Ledger, Reader, Refused, StoreError};
+use crate::ledger::{
+    BatchProgress, BatchRow, BatchStatus, FileQuota, FileRow, Ledger, Reader, Refused, StoreError,
+};
 
 /// Files of an account.
 const MOST_FILES: u64 = 10_000;
@@ -21,6 +32,12 @@ const MOST_FILES: u64 = 10_000;
 const UPLOADS: usize = 8;
 /// What a file is for that a client may send.
 pub const FOR_BATCHES: &str = "batch";
+/// What a file is that a batch made.
+const OF_BATCHES: &str = "batch_output";
+/// Batches of an account that are not over.
+const MOST_UNFINISHED: u64 = 100;
+/// How long a batch has.
+const WINDOW_MICROS: i64 = DAY;
 
 /// Why nothing came of it.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +45,9 @@ pub enum BatchError {
     /// The account keeps as much as it may.
     #[error("this account may keep {0} bytes of files: delete some, or wait until they expire")]
     Full(u64),
+    /// The account has as many batches at work as it may.
+    #[error("this account has {0} batches that are not over, and may have no more")]
+    TooMany(u64),
     /// The file is too large.
     #[error("a file has at most {0} bytes")]
     TooLarge(u64),
@@ -61,6 +81,41 @@ pub struct Batches {
     folder: Folder,
     settings: ArcSwap<Settings>,
     uploads: Semaphore,
+    /// Notified when there is something new to do.
+    wake: Notify,
+    /// Batches that are being worked on, and how each is told that it was called off.
+    at_work: Mutex<HashMap<String, CancellationToken>>,
+}
+
+/// A batch as its owner wants it.
+#[derive(Clone, Debug)]
+pub struct NewBatch {
+    /// Its id.
+    pub id: String,
+    /// Whose it is.
+    pub account: String,
+    /// The credential that its lines are called with.
+    pub key: String,
+    /// Where its lines go.
+    pub endpoint: Endpoint,
+    /// The file of its lines.
+    pub input: String,
+    /// Its owner's own pairs, a JSON object.
+    pub metadata: String,
+    /// The tags of its lines' rows.
+    pub tags: String,
+    /// How long its files are to be kept, where it says.
+    pub keep_seconds: Option<i64>,
+}
+
+impl NewBatch {
+    /// A new id.
+    ///
+    /// # Errors
+    /// Where there is no randomness.
+    pub fn id() -> Result<String, BatchError> {
+        id("batch_")
+    }
 }
 
 /// A file on its way in.
@@ -76,7 +131,15 @@ impl Batches {
     /// Files whose contents are in that folder.
     pub fn new(ledger: Ledger, reader: Arc<Reader>, folder: Folder, settings: Settings) -> Batches {
         let uploads = Semaphore::new(UPLOADS);
-        Batches { ledger, reader, folder, settings: ArcSwap::from_pointee(settings), uploads }
+        Batches {
+            ledger,
+            reader,
+            folder,
+            settings: ArcSwap::from_pointee(settings),
+            uploads,
+            wake: Notify::new(),
+            at_work: Mutex::default(),
+        }
     }
 
     /// Takes other bounds from now on.
@@ -173,11 +236,69 @@ impl Batches {
         Ok(tokio::fs::File::open(self.folder.path(&row.id)).await?)
     }
 
-    /// Forgets files whose time is over.
+    /// Takes a batch on.
+    ///
+    /// # Errors
+    /// Where the account has too many, or the ledger takes no writes now.
+    pub async fn create(&self, new: NewBatch) -> Result<BatchRow, BatchError> {
+        let NewBatch { id, account, key, endpoint, input, metadata, tags, keep_seconds } = new;
+        let created_at = clock::now();
+        let row = BatchRow {
+            id,
+            account,
+            key,
+            endpoint: endpoint.path().to_owned(),
+            input,
+            output: self::id("file-")?,
+            rejects: self::id("file-")?,
+            status: BatchStatus::Validating,
+            metadata,
+            tags,
+            keep_seconds,
+            model: None,
+            problems: None,
+            created_at,
+            expires_at: created_at.saturating_plus(WINDOW_MICROS),
+            begun_at: None,
+            finalizing_at: None,
+            cancelling_at: None,
+            ended_at: None,
+            progress: BatchProgress::default(),
+        };
+        let (ledger, kept) = (self.ledger.clone(), row.clone());
+        if !blocking(move || Ok(ledger.put_batch(kept, MOST_UNFINISHED)?)).await? {
+            return Err(BatchError::TooMany(MOST_UNFINISHED));
+        }
+        self.wake.notify_one();
+        Ok(row)
+    }
+
+    /// Calls a batch off; whether that was still to be had.
+    ///
+    /// # Errors
+    /// Where the ledger takes no writes now.
+    pub async fn cancel(&self, row: BatchRow) -> Result<bool, BatchError> {
+        let (ledger, id) = (self.ledger.clone(), row.id.clone());
+        let cancel = move || Ok(ledger.cancel_batch(&row.account, &row.id, clock::now())?);
+        let did = blocking(cancel).await?;
+        if let Some(quit) = self.at_work().get(&id) {
+            quit.cancel();
+        }
+        self.wake.notify_one();
+        Ok(did)
+    }
+
+    fn at_work(&self) -> MutexGuard<'_, HashMap<String, CancellationToken>> {
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets files whose time is over, and batches that were over before a file of theirs would be.
     ///
     /// # Errors
     /// Where the ledger cannot be read or written; the rest is for the next time.
     pub fn tick(&self) -> Result<(), BatchError> {
+        let keep = i64::try_from(self.settings.load().keep.as_micros()).unwrap_or(i64::MAX);
+        self.ledger.forget_batches(clock::now().saturating_plus(keep.saturating_neg()))?;
         for row in self.reader.files_over(clock::now())? {
             forget(&self.ledger, &self.folder, &row)?;
         }

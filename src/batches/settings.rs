@@ -5,6 +5,10 @@ use std::time::Duration;
 /// What bounds files and batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// Lines in flight at once, of all batches together; as it was at the start.
+    pub concurrency: usize,
+    /// The most requests of a batch.
+    pub max_lines: usize,
     /// The largest file a client may send.
     pub max_file_bytes: u64,
     /// The most bytes of files that an account keeps.
@@ -17,6 +21,8 @@ impl Default for Settings {
     /// OpenAI's figures, where it has one.
     fn default() -> Settings {
         Settings {
+            concurrency: 16,
+            max_lines: 50_000,
             max_file_bytes: 200 << 20,
             max_account_bytes: 2 << 30,
             keep: Duration::from_secs(30 * 24 * 3600),

@@ -290,6 +290,10 @@ async fn make(
     let ask = admit::Ask { caller, inbound, operation, plan, route, keyed };
     let admit = || admit::admit(ledger, &ask, cap, likely);
     let admit::Admitted { hold, cap, step } = services.queues.admit(admit).await?;
+    if keyed.is_some_and(|keyed| keyed.name.is_of_line()) {
+        // A line of a batch is sent once, whenever the gateway dies: nothing leaves before its hold.
+        hold.durable().await?;
+    }
     let booked = keyed.zip(first).map(|(k, first)| repeat::Booked::new(ledger, k, first));
 
     let (hold, accepted) = attempts::walk(worker, &runtime, &ask, cap, hold, turn).await?;

@@ -1,4 +1,5 @@
-//! `[batches]`: how large files are, and how long they are kept.
+//! `[batches]`: how large files and batches are, how long they are kept, and how many
+//! lines are in flight.
 
 use std::time::Duration;
 
@@ -12,7 +13,12 @@ pub(super) fn batches(root: &Section<'_>) -> Settings {
     let usual = Settings::default();
     let Some(table) = root.section("batches") else { return usual };
     let whole = |key, bounds| table.get(key).and_then(|field| field.whole(bounds));
+    let size = |count: Option<u64>, usual| {
+        count.map_or(usual, |count| usize::try_from(count).unwrap_or(usize::MAX))
+    };
     let settings = Settings {
+        concurrency: size(whole("concurrency", 1..=1_024), usual.concurrency),
+        max_lines: size(whole("max_lines", 1..=1_000_000), usual.max_lines),
         max_file_bytes: whole("max_file_bytes", 1_024..=1 << 40).unwrap_or(usual.max_file_bytes),
         max_account_bytes: whole("max_account_bytes", 1_024..=1 << 50)
             .unwrap_or(usual.max_account_bytes),

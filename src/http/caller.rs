@@ -108,7 +108,7 @@ pub(super) async fn body(headers: &HeaderMap, body: Body, most: usize) -> Result
 }
 
 /// `b=2, a=1` as `a=1,b=2`: sorted, so that equal tags are one group in a report.
-fn tags(text: &str) -> Result<Option<Arc<str>>, Failed> {
+pub(super) fn tags(text: &str) -> Result<Option<Arc<str>>, Failed> {
     let bad = |why: &str| Failed::parameter("x-tollgate-tags", format!("x-tollgate-tags {why}"));
     if text.len() > MOST_TAG_BYTES {
         return Err(bad("is longer than 512 bytes"));

@@ -20,23 +20,34 @@ pub(super) async fn chat(
 ) -> Response {
     let id = CallId::new();
     let answer = async {
-        let mut read = Read::of(front, headers, body, id).await?;
-        let request = dialect.decode_chat(&read.body, &read.bounds)?;
-        if dialect == Dialect::AnthropicMessages {
-            version::check(headers, &request)?;
-        }
-        if let Some(name) = prompts::named(&request.model) {
-            let (rendered, prompted) =
-                prompts::from_chat(front, &read.caller, name, &request, dialect)?;
-            let cap = request.max_output_tokens;
-            let body = rendered.body(request.stream, request.include_usage, cap);
-            read.inbound.prompt = Some(prompted);
-            let request = Dialect::OpenAiChat.decode_chat(&body, &read.bounds)?;
-            return read.serve(front, &Operation::Chat(Box::new(request))).await;
-        }
-        read.serve(front, &Operation::Chat(Box::new(request))).await
+        let read = Read::of(front, headers, body, id).await?;
+        chat_of(front, headers, read, dialect).await
     };
     answer.await.unwrap_or_else(|failed: Failed| failed.response(dialect, Some(id)))
+}
+
+/// The same of a request that was read.
+pub(super) async fn chat_of(
+    front: &Front,
+    headers: &HeaderMap,
+    mut read: Read,
+    dialect: Dialect,
+) -> Result<Response, Failed> {
+    let body = read.body.clone();
+    let request = dialect.decode_chat(&body, &read.bounds)?;
+    if dialect == Dialect::AnthropicMessages {
+        version::check(headers, &request)?;
+    }
+    if let Some(name) = prompts::named(&request.model) {
+        let (rendered, prompted) =
+            prompts::from_chat(front, &read.caller, name, &request, dialect)?;
+        let cap = request.max_output_tokens;
+        let body = rendered.body(request.stream, request.include_usage, cap);
+        read.inbound.prompt = Some(prompted);
+        let request = Dialect::OpenAiChat.decode_chat(&body, &read.bounds)?;
+        return read.serve(front, &Operation::Chat(Box::new(request))).await;
+    }
+    read.serve(front, &Operation::Chat(Box::new(request))).await
 }
 
 /// Embeddings in a dialect.
@@ -49,10 +60,19 @@ pub(super) async fn embeddings(
     let id = CallId::new();
     let answer = async {
         let read = Read::of(front, headers, body, id).await?;
-        let request = dialect.decode_embeddings(&read.body, &read.bounds)?;
-        read.serve(front, &Operation::Embeddings(Box::new(request))).await
+        embeddings_of(front, read, dialect).await
     };
     answer.await.unwrap_or_else(|failed: Failed| failed.response(dialect, Some(id)))
+}
+
+/// The same of a request that was read.
+pub(super) async fn embeddings_of(
+    front: &Front,
+    read: Read,
+    dialect: Dialect,
+) -> Result<Response, Failed> {
+    let request = dialect.decode_embeddings(&read.body, &read.bounds)?;
+    read.serve(front, &Operation::Embeddings(Box::new(request))).await
 }
 
 /// What is answered without writing.
@@ -60,10 +80,15 @@ pub(super) async fn task(front: &Front, headers: &HeaderMap, body: Body, task: T
     let id = CallId::new();
     let answer = async {
         let read = Read::of(front, headers, body, id).await?;
-        let request = Dialect::decode_task(&read.body, &read.bounds, task)?;
-        read.serve(front, &Operation::Task(Box::new(request))).await
+        task_of(front, read, task).await
     };
     answer.await.unwrap_or_else(|failed: Failed| failed.response(Dialect::OpenAiChat, Some(id)))
+}
+
+/// The same of a request that was read.
+pub(super) async fn task_of(front: &Front, read: Read, task: Task) -> Result<Response, Failed> {
+    let request = Dialect::decode_task(&read.body, &read.bounds, task)?;
+    read.serve(front, &Operation::Task(Box::new(request))).await
 }
 
 /// A request whose caller is known and whose body is here.
@@ -95,6 +120,18 @@ impl Read {
         let known = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
         let known = known.map(str::to_owned);
         Ok(Read { caller, inbound, body, bounds, most, known })
+    }
+
+    /// A request that came in before, and in another way.
+    pub(super) fn before(
+        front: &Front,
+        caller: std::sync::Arc<crate::tenants::Caller>,
+        inbound: crate::call::Inbound,
+        body: bytes::Bytes,
+    ) -> Read {
+        let runtime = front.worker.services.runtime.load();
+        let (most, bounds) = (runtime.max_body_bytes, runtime.bounds);
+        Read { caller, inbound, body, bounds, most, known: None }
     }
 
     /// Makes the call.

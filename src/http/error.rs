@@ -101,6 +101,11 @@ impl Failed {
         Failed::invalid(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
     }
 
+    /// Not in the state that it is in.
+    pub(super) fn conflict(message: String) -> Failed {
+        Failed::invalid(StatusCode::CONFLICT, "conflict", message).final_word()
+    }
+
     /// Nothing of the caller's is called that.
     pub fn no_such(what: &str, name: &str) -> Failed {
         let message = format!("there is no {what} {name}");
@@ -244,6 +249,7 @@ impl From<BatchError> for Failed {
     fn from(error: BatchError) -> Failed {
         let (status, code) = match error {
             BatchError::Full(_) => (StatusCode::FORBIDDEN, "file_quota_exceeded"),
+            BatchError::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_batches"),
             BatchError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "file_too_large"),
             BatchError::Ledger(refused) => return refused.into(),
             BatchError::Store(_)

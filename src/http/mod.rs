@@ -8,6 +8,7 @@ pub mod corrections;
 mod ending;
 mod error;
 mod gemini;
+mod lines;
 mod openai;
 mod own;
 mod plans;
@@ -34,6 +35,7 @@ use tollgate_providers::Dialect;
 
 pub use admin::{Admin, AdminKey, Prices, admin_routes};
 pub use error::Failed;
+pub use lines::BatchLines;
 pub use strangers::Peer;
 pub use targets::Watched;
 
@@ -84,6 +86,9 @@ pub fn routes(front: Front) -> Router {
         .route("/v1/files", get(openai::files::list).post(openai::files::create))
         .route("/v1/files/{id}", get(openai::files::one).delete(openai::files::delete))
         .route("/v1/files/{id}/content", get(openai::files::content))
+        .route("/v1/batches", get(openai::batches::list).post(openai::batches::create))
+        .route("/v1/batches/{id}", get(openai::batches::one))
+        .route("/v1/batches/{id}/cancel", post(openai::batches::cancel))
         .route("/v1/organization/costs", get(openai::organization::costs))
         .route("/v1/organization/usage/{kind}", get(openai::organization::usage))
         .route("/v1/usage/{id}", get(own::usage))

@@ -13,6 +13,10 @@ use super::{Ledger, Refused};
 
 const COLUMNS: &str = "id, account, name, purpose, bytes, created_at, expires_at";
 
+/// No batch has yet to read it.
+const UNREAD: &str =
+    "NOT EXISTS (SELECT 1 FROM batches WHERE input = files.id AND ended_at IS NULL)";
+
 /// A file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileRow {
@@ -70,15 +74,15 @@ impl Ledger {
         })
     }
 
-    /// Forgets an account's file; whether there was one.
+    /// Forgets an account's file; whether there was one that no batch has yet to read.
     ///
     /// # Errors
     /// Where the ledger takes no writes now.
     pub fn forget_file(&self, account: &str, id: &str) -> Result<bool, Refused> {
         let (account, id) = (account.to_owned(), id.to_owned());
         self.write_told(move |transaction| {
-            let sql = "DELETE FROM files WHERE account = ?1 AND id = ?2";
-            Ok(transaction.prepare_cached(sql)?.execute(params![account, id])? > 0)
+            let sql = format!("DELETE FROM files WHERE account = ?1 AND id = ?2 AND {UNREAD}");
+            Ok(transaction.prepare_cached(&sql)?.execute(params![account, id])? > 0)
         })
     }
 
@@ -161,7 +165,8 @@ impl Reader {
 
     /// Files whose time is over, some at a time.
     pub fn files_over(&self, now: Timestamp) -> Result<Vec<FileRow>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM files WHERE expires_at <= ?1 LIMIT 256");
+        let sql =
+            format!("SELECT {COLUMNS} FROM files WHERE expires_at <= ?1 AND {UNREAD} LIMIT 256");
         self.read(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;
             let rows = statement.query_map([now.micros()], read)?;
@@ -169,10 +174,11 @@ impl Reader {
         })
     }
 
-    /// Whether there is a file of that id, whosever it is.
+    /// Whether there is a file of that id, or is to be one, whosever it is.
     pub fn is_file(&self, id: &str) -> Result<bool, StoreError> {
         self.read(|connection| {
-            let sql = "SELECT 1 FROM files WHERE id = ?1";
+            let sql = "SELECT 1 FROM files WHERE id = ?1 UNION ALL SELECT 1 FROM batches \
+                 WHERE ended_at IS NULL AND (output = ?1 OR rejects = ?1)";
             Ok(connection.prepare_cached(sql)?.query_row([id], |_| Ok(())).optional()?.is_some())
         })
     }

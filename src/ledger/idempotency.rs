@@ -39,6 +39,18 @@ pub struct KeyName {
     pub key: Arc<str>,
 }
 
+impl KeyName {
+    /// The key of a line of a batch. It has a space in it, so that no client can send it.
+    pub fn of_line(batch: &str, number: u32) -> Arc<str> {
+        format!("{batch} {number}").into()
+    }
+
+    /// Whether it is the key of a line of a batch: it is free again when its batch says so.
+    pub fn is_of_line(&self) -> bool {
+        self.key.contains(' ')
+    }
+}
+
 /// What is known of a key that was used before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Used {
@@ -137,7 +149,36 @@ pub(super) fn insert(
         .map(drop)
 }
 
+/// Frees a key.
+pub(super) fn delete(connection: &Connection, name: &KeyName) -> rusqlite::Result<()> {
+    let KeyName { account, endpoint, key } = name;
+    connection
+        .prepare_cached("DELETE FROM replies WHERE account = ?1 AND endpoint = ?2 AND key = ?3")?
+        .execute(params![account, endpoint, key])
+        .map(drop)
+}
+
 impl Ledger {
+    /// Whether a call was made with that key, and its batch has not recorded what became of it.
+    pub fn knows_key(&self, name: &KeyName) -> bool {
+        self.lock().keys.0.contains_key(name)
+    }
+
+    /// Frees the key of a line whose call came to nothing and is to be made again.
+    pub fn free_key(&self, name: &KeyName) {
+        if self.knows_key(name) {
+            self.unanswered(name);
+        }
+    }
+
+    /// Keys that the file has let go.
+    pub(super) fn forget_keys(&self, names: &[KeyName]) {
+        let mut state = self.lock();
+        for name in names {
+            state.keys.0.remove(name);
+        }
+    }
+
     /// What is known of a key, if it was used before.
     pub fn used(&self, keyed: &Keyed) -> Option<Used> {
         self.lock().keys.used(keyed)
@@ -148,7 +189,11 @@ impl Ledger {
         let end = clock::now().micros() - KEPT_MICROS;
         let write = move |transaction: &rusqlite::Transaction<'_>| {
             transaction
-                .execute("DELETE FROM replies WHERE at <= ?1 AND body IS NOT NULL", [end])
+                .execute(
+                    "DELETE FROM replies
+                     WHERE at <= ?1 AND body IS NOT NULL AND instr(key, ' ') = 0",
+                    [end],
+                )
                 .map(drop)
         };
         // A full disk keeps them for longer.
@@ -156,7 +201,7 @@ impl Ledger {
             // A call in flight keeps its key, however long it takes.
             let kept =
                 |known: &mut Known| known.at.micros() > end || known.state == State::InFlight;
-            self.lock().keys.0.retain(|_, known| kept(known));
+            self.lock().keys.0.retain(|name, known| kept(known) || name.is_of_line());
         }
     }
 
@@ -181,15 +226,8 @@ impl Ledger {
 
     /// A call ended without an answer: its key is free again.
     fn unanswered(&self, name: &KeyName) {
-        let KeyName { account, endpoint, key } = name.clone();
-        let write = move |transaction: &rusqlite::Transaction<'_>| {
-            transaction
-                .prepare_cached(
-                    "DELETE FROM replies WHERE account = ?1 AND endpoint = ?2 AND key = ?3",
-                )?
-                .execute(params![account, endpoint, key])
-                .map(drop)
-        };
+        let freed = name.clone();
+        let write = move |transaction: &rusqlite::Transaction<'_>| delete(transaction, &freed);
         let mut state = self.lock();
         state.keys.0.remove(name);
         // One for each call that was admitted with a key, so that they are bounded as calls are.
@@ -199,7 +237,8 @@ impl Ledger {
 }
 
 /// A key in use by a call in flight. Dropped without an answer, it is free again: a call that failed,
-/// or whose client left, may be repeated.
+/// or whose client left, may be repeated. That of a batch's line stays, until the batch has recorded
+/// what became of it.
 pub struct KeyInUse {
     ledger: Ledger,
     name: KeyName,
@@ -221,7 +260,7 @@ impl KeyInUse {
 
 impl Drop for KeyInUse {
     fn drop(&mut self) {
-        if !self.ended {
+        if !self.ended && !self.name.is_of_line() {
             self.ledger.unanswered(&self.name);
         }
     }

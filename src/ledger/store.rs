@@ -22,6 +22,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/011_trials.sql"),
     include_str!("schema/012_reported_cost.sql"),
     include_str!("schema/013_files.sql"),
+    include_str!("schema/014_batches.sql"),
 ];
 /// The schema this build writes: the steps that were taken, kept in the file's `user_version`.
 #[expect(clippy::cast_possible_wrap, reason = "there are a handful of steps")]

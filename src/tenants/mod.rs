@@ -163,6 +163,13 @@ impl Directory {
         }
     }
 
+    /// The caller whose credential has this id, shown or not: who began something is who goes on.
+    pub fn of_key(&self, id: &str, now: Timestamp) -> Result<Arc<Caller>, Denied> {
+        let id = KeyId::parse(id).ok_or(Denied::Malformed)?;
+        let caller = self.entries.load().get(&id).ok_or(Denied::Unknown)?.caller.clone();
+        if caller.expires_at.is_some_and(|end| end <= now) { Err(Denied::Over) } else { Ok(caller) }
+    }
+
     /// The run that a caller names to act as.
     pub fn run(&self, caller: &Caller, name: &str, now: Timestamp) -> Result<Arc<Caller>, Denied> {
         let id = name.strip_prefix("run_").and_then(KeyId::parse).ok_or(Denied::Run)?;

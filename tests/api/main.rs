@@ -11,6 +11,7 @@ mod admin;
 mod agents;
 mod alerts;
 mod anthropic;
+mod batches;
 mod budgets;
 mod cache;
 mod cache_policies;

@@ -11,6 +11,7 @@
 mod harness;
 
 mod backups;
+mod batches;
 mod calls;
 mod disconnects;
 mod disk;

@@ -35,7 +35,7 @@ const PIECE: usize = 64 * 1_024;
 /// Files of a page where the question does not say, and at most; OpenAI's own figure.
 const PAGE: usize = 10_000;
 /// How long a client may ask a file to be kept, in seconds; OpenAI's own figures.
-const KEPT: std::ops::RangeInclusive<i64> = 3_600..=2_592_000;
+pub(super) const KEPT: std::ops::RangeInclusive<i64> = 3_600..=2_592_000;
 
 /// `POST /v1/files`.
 pub(in crate::http) async fn create(
@@ -117,7 +117,11 @@ pub(in crate::http) async fn delete(
     let deleted = async {
         let row = asked(&front, &headers, id).await?;
         let id = row.id.clone();
-        if front.batches.forget(row).await? { Ok(id) } else { Err(Failed::no_such("file", &id)) }
+        if front.batches.forget(row).await? {
+            Ok(id)
+        } else {
+            Err(Failed::conflict(format!("{id} is read by a batch that is not over")))
+        }
     };
     let deleted: Result<String, Failed> = deleted.await;
     deleted.map_or_else(

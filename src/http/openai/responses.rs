@@ -33,16 +33,21 @@ pub(in crate::http) async fn create(
 ) -> Response {
     let id = CallId::new();
     let answer = async {
-        let mut read = Read::of(&front, &headers, body, id).await?;
-        let Asked { body, dialect, kept } = asked(&front, &mut read).await?;
-        let request = dialect.decode_chat(&body, &read.bounds)?;
-        let watch = kept.map(|items| {
-            let ledger = front.worker.services.ledger.clone();
-            keeper(ledger, read.caller.account.clone(), items)
-        });
-        read.watched(&front, &Operation::Chat(Box::new(request)), watch).await
+        let read = Read::of(&front, &headers, body, id).await?;
+        create_of(&front, read).await
     };
     answer.await.unwrap_or_else(|failed: Failed| failed.response(DIALECT, Some(id)))
+}
+
+/// The same of a request that was read.
+pub(in crate::http) async fn create_of(front: &Front, mut read: Read) -> Result<Response, Failed> {
+    let Asked { body, dialect, kept } = asked(front, &mut read).await?;
+    let request = dialect.decode_chat(&body, &read.bounds)?;
+    let watch = kept.map(|items| {
+        let ledger = front.worker.services.ledger.clone();
+        keeper(ledger, read.caller.account.clone(), items)
+    });
+    read.watched(front, &Operation::Chat(Box::new(request)), watch).await
 }
 
 /// Counted here with the model's tokenizer, so it costs nothing and asks nobody.

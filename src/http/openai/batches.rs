@@ -1,0 +1,245 @@
+//! `/v1/batches`: a file of requests that has a day to be made. A batch is its account's own: to any
+//! other it does not exist.
+
+use std::collections::BTreeMap;
+
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
+use http::HeaderMap;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tollgate_accounting::Timestamp;
+use tollgate_providers::Dialect;
+
+use super::files::{KEPT, file, list_of};
+use crate::batches::{Endpoint, FOR_BATCHES, NewBatch};
+use crate::http::query::pairs;
+use crate::http::runs::only_keys;
+use crate::http::{Failed, Front, caller, json, own, reading};
+use crate::ledger::{BatchRow, BatchStatus, CallId, Page, Reader};
+use crate::tenants::Caller;
+
+const DIALECT: Dialect = Dialect::OpenAiChat;
+/// Batches of a page where the question does not say, and at most; OpenAI's own figures.
+const PAGE: usize = 20;
+const LARGEST_PAGE: usize = 100;
+/// What a client may note on a batch; OpenAI's own figures.
+const MOST_PAIRS: usize = 16;
+const MOST_NAME: usize = 64;
+const MOST_VALUE: usize = 512;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    input_file_id: String,
+    endpoint: String,
+    completion_window: String,
+    metadata: Option<BTreeMap<String, String>>,
+    output_expires_after: Option<Keep>,
+}
+
+#[derive(Deserialize)]
+struct Keep {
+    anchor: String,
+    seconds: i64,
+}
+
+/// `POST /v1/batches`.
+pub(in crate::http) async fn create(
+    State(front): State<Front>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let made = async {
+        let caller = caller::authenticate(&front, &headers)?;
+        only_keys(&caller)?;
+        // A batch's calls are tagged as any call would be.
+        let tags = caller::inbound(&headers, CallId::new())?.tags;
+        let wish: Wish = own::read(&headers, body).await?;
+        let input = file(&front, &caller, &wish.input_file_id).await?;
+        if input.purpose != FOR_BATCHES {
+            let message = "input_file_id is a file of purpose batch";
+            return Err(Failed::parameter("input_file_id", message));
+        }
+        let new = wish.checked(&caller, tags.as_deref())?;
+        Ok(front.batches.create(new).await?)
+    };
+    answer(made.await)
+}
+
+/// `GET /v1/batches`.
+pub(in crate::http) async fn list(
+    State(front): State<Front>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let listed = async {
+        let caller = caller::authenticate(&front, &headers)?;
+        only_keys(&caller)?;
+        let page = page(query.as_deref().unwrap_or(""))?;
+        let account = caller.account.clone();
+        let read = move |reader: &Reader| reader.batches(Some(&account), &page);
+        let (rows, more) = reading(&front, read).await?;
+        Ok(list_of(rows.iter().map(shown).collect(), more))
+    };
+    let listed: Result<Value, Failed> = listed.await;
+    listed.map_or_else(|failed| failed.response(DIALECT, None), |list| json(&list))
+}
+
+/// `GET /v1/batches/{id}`.
+pub(in crate::http) async fn one(
+    State(front): State<Front>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Response {
+    let found = async {
+        let caller = caller::authenticate(&front, &headers)?;
+        only_keys(&caller)?;
+        find(&front, &caller, &id).await
+    };
+    answer(found.await)
+}
+
+/// `POST /v1/batches/{id}/cancel`.
+pub(in crate::http) async fn cancel(
+    State(front): State<Front>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Response {
+    let cancelled = async {
+        let caller = caller::authenticate(&front, &headers)?;
+        only_keys(&caller)?;
+        let row = find(&front, &caller, &id).await?;
+        let did = front.batches.cancel(row).await?;
+        let row = find(&front, &caller, &id).await?;
+        if did || matches!(row.status, BatchStatus::Cancelling | BatchStatus::Cancelled) {
+            return Ok(row);
+        }
+        Err(Failed::conflict(format!("{id} is {} and cannot be cancelled", row.status.name())))
+    };
+    answer(cancelled.await)
+}
+
+fn answer(row: Result<BatchRow, Failed>) -> Response {
+    row.map_or_else(|failed| failed.response(DIALECT, None), |row| json(&shown(&row)))
+}
+
+async fn find(front: &Front, caller: &Caller, id: &str) -> Result<BatchRow, Failed> {
+    let (account, name) = (caller.account.clone(), id.to_owned());
+    let read = move |reader: &Reader| reader.batch(Some(&account), &name);
+    reading(front, read).await?.ok_or_else(|| Failed::no_such("batch", id))
+}
+
+impl Wish {
+    fn checked(self, caller: &Caller, tags: Option<&str>) -> Result<NewBatch, Failed> {
+        let Wish { input_file_id, endpoint, completion_window, metadata, output_expires_after } =
+            self;
+        let endpoint = Endpoint::named(&endpoint).ok_or_else(|| {
+            let message = format!("endpoint is one of {}", Endpoint::paths());
+            Failed::parameter("endpoint", message)
+        })?;
+        if completion_window != "24h" {
+            return Err(Failed::parameter("completion_window", "completion_window is 24h"));
+        }
+        let metadata = metadata.unwrap_or_default();
+        let fits = |(name, value): (&String, &String)| {
+            name.chars().count() <= MOST_NAME && value.chars().count() <= MOST_VALUE
+        };
+        if metadata.len() > MOST_PAIRS || !metadata.iter().all(fits) {
+            let message = format!(
+                "metadata has at most {MOST_PAIRS} pairs, of names of {MOST_NAME} and values of \
+                 {MOST_VALUE} characters"
+            );
+            return Err(Failed::parameter("metadata", message));
+        }
+        let keep = output_expires_after.map(|keep| {
+            let fits = keep.anchor == "created_at" && KEPT.contains(&keep.seconds);
+            let (least, most) = KEPT.into_inner();
+            let message = format!("anchor is created_at, and seconds from {least} to {most}");
+            if fits {
+                Ok(keep.seconds)
+            } else {
+                Err(Failed::parameter("output_expires_after", message))
+            }
+        });
+        let id = NewBatch::id()?;
+        let tags = match tags {
+            None => format!("batch={id}"),
+            Some(tags) => format!("{tags},batch={id}"),
+        };
+        let tags = caller::tags(&tags)?.unwrap_or_default();
+        Ok(NewBatch {
+            id,
+            account: caller.account.to_string(),
+            key: caller.key.to_string(),
+            endpoint,
+            input: input_file_id,
+            metadata: json!(metadata).to_string(),
+            tags: tags.to_string(),
+            keep_seconds: keep.transpose()?,
+        })
+    }
+}
+
+/// Which batches are asked for.
+pub(in crate::http) fn page(query: &str) -> Result<Page, Failed> {
+    let mut page = Page { limit: PAGE, after: None, oldest_first: false };
+    for (name, value) in pairs(query) {
+        match name.as_str() {
+            "limit" => {
+                let limit = value.parse().ok().filter(|n| (1..=LARGEST_PAGE).contains(n));
+                let message = format!("limit is between 1 and {LARGEST_PAGE}");
+                page.limit = limit.ok_or_else(|| Failed::parameter("limit", message))?;
+            }
+            "after" => page.after = Some(value),
+            other => {
+                return Err(Failed::parameter(other, format!("{other} is not supported here")));
+            }
+        }
+    }
+    Ok(page)
+}
+
+/// OpenAI's batch object.
+pub(in crate::http) fn shown(row: &BatchRow) -> Value {
+    let seconds = |at: Timestamp| at.micros() / 1_000_000;
+    let maybe = |at: Option<Timestamp>| at.map(seconds);
+    let ended = |status: BatchStatus| maybe(row.ended_at.filter(|_| row.status == status));
+    // Its files are there when it is over.
+    let file =
+        |id: &String, bytes: u64| Some(id.clone()).filter(|_| row.ended_at.is_some() && bytes > 0);
+    let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+    let errors = row
+        .problems
+        .as_deref()
+        .map(|problems| json!({ "object": "list", "data": parsed(problems) }));
+    let progress = &row.progress;
+    json!({
+        "id": row.id,
+        "object": "batch",
+        "endpoint": row.endpoint,
+        "model": row.model,
+        "errors": errors,
+        "input_file_id": row.input,
+        "completion_window": "24h",
+        "status": row.status.name(),
+        "output_file_id": file(&row.output, progress.output_bytes),
+        "error_file_id": file(&row.rejects, progress.reject_bytes),
+        "created_at": seconds(row.created_at),
+        "in_progress_at": maybe(row.begun_at),
+        "expires_at": seconds(row.expires_at),
+        "finalizing_at": maybe(row.finalizing_at),
+        "completed_at": ended(BatchStatus::Completed),
+        "failed_at": ended(BatchStatus::Failed),
+        "expired_at": ended(BatchStatus::Expired),
+        "cancelling_at": maybe(row.cancelling_at),
+        "cancelled_at": ended(BatchStatus::Cancelled),
+        "request_counts": {
+            "total": progress.total,
+            "completed": progress.completed,
+            "failed": progress.failed,
+        },
+        "metadata": Some(parsed(&row.metadata)).filter(|pairs| *pairs != json!({})),
+    })
+}
