@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use crate::harness::client::{Client, Response};
 use crate::harness::env_count;
 use crate::harness::gateway::Gateway;
-use crate::harness::ledger::{Entry, calls, open_holds};
+use crate::harness::ledger::{Entry, entries_after, open_holds, rows_written};
 use crate::harness::stage::{CHAT, nothing_held};
 use crate::harness::upstream::Upstream;
 use crate::harness::upstream::script::{Reply, Step};
@@ -88,8 +88,9 @@ async fn a_client_that_hangs_up_at_any_byte_of_a_recorded_stream_is_settled_once
     let recordings = recordings();
     assert!(recordings.len() >= 100, "only {} streams", recordings.len());
     let at_once = Arc::new(Semaphore::new(AT_ONCE));
-    let (mut offsets, mut answered, mut left_open) = (0, BTreeMap::new(), 0);
+    let (mut offsets, mut answered, mut left_open) = (0, 0, 0);
     for (turn, (name, model, path, body)) in recordings.iter().enumerate() {
+        let before = rows_written(&gateway);
         // The head and the chunk's frame are some 150 bytes more.
         let all = (turn % stride..body.len() + 150).step_by(stride);
         let mut leaving = Vec::new();
@@ -116,35 +117,39 @@ async fn a_client_that_hangs_up_at_any_byte_of_a_recorded_stream_is_settled_once
                 (tag, exchange.so_far())
             }));
         }
-        // The next recording's replies are taken by its own calls alone.
+        offsets += leaving.len();
+        let mut answers = BTreeMap::new();
         for one in leaving {
             let (tag, answer) = one.await.unwrap();
-            offsets += 1;
-            if let Some(answer) = answer {
-                left_open += usize::from(!answer.whole);
-                answered.insert(tag, answer);
-            }
+            answers.extend(answer.map(|answer| (tag, answer)));
         }
+        // The next recording's replies are taken by its own calls alone.
         upstream.forget_pushed();
+        nothing_held(&gateway).await;
+        assert_eq!(open_holds(&gateway), 0);
+        settled_once_each(&answers, entries_after(&gateway, before));
+        answered += answers.len();
+        left_open += answers.values().filter(|answer| !answer.whole).count();
     }
-    nothing_held(&gateway).await;
-    assert_eq!(open_holds(&gateway), 0);
+    assert!(answered > offsets * 3 / 4, "{answered} of {offsets} were answered");
+    assert!(left_open > offsets / 2, "{left_open} of {offsets} left before the end");
+    println!("{offsets} offsets of {} streams", recordings.len());
+    gateway.audit().unwrap();
+}
+
+fn settled_once_each(answers: &BTreeMap<String, Response>, written: Vec<Entry>) {
     let mut rows = BTreeMap::<String, Vec<Entry>>::new();
-    for row in calls(&gateway).into_values().flatten() {
+    for row in written {
         rows.entry(row.tags.trim_start_matches("call=").to_owned()).or_default().push(row);
     }
-    assert!(answered.len() > offsets * 3 / 4, "{} of {offsets} were answered", answered.len());
-    assert!(left_open > offsets / 2, "{left_open} of {offsets} left before the end");
-    for (tag, answer) in &answered {
+    for (tag, answer) in answers {
         assert_eq!(answer.status, 200, "{tag}: {}", answer.text());
         assert!(rows.contains_key(tag), "{tag} was answered and has no row");
     }
     for (tag, rows) in &rows {
         let [row] = &rows[..] else { panic!("{tag} is settled {} times: {rows:?}", rows.len()) };
-        settled_at_what_was_counted(tag, row, answered.get(tag));
+        settled_at_what_was_counted(tag, row, answers.get(tag));
     }
-    println!("{offsets} offsets of {} streams, {} rows", recordings.len(), rows.len());
-    gateway.audit().unwrap();
 }
 
 fn settled_at_what_was_counted(tag: &str, row: &Entry, answer: Option<&Response>) {

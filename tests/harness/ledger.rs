@@ -70,8 +70,6 @@ pub(crate) fn entries_after(gateway: &Gateway, rows: i64) -> Vec<Entry> {
             "SELECT lower(hex(id)), kind, account, outcome, tags, requests, input, cache_read, \
              output, reasoning, output_provenance, charged, owed, markup, absorbed, tier, \
              model, posted_input, posted_output, delivered_output \
-             output, reasoning, output_provenance, charged, owed, markup, absorbed, tier, \
-             model, posted_input, posted_output, delivered_output \
              FROM entries WHERE kind <> 'change' AND seq > ?1 ORDER BY seq",
         )
         .unwrap();
@@ -90,6 +88,12 @@ pub(crate) fn by_call(entries: Vec<Entry>) -> BTreeMap<String, Vec<Entry>> {
         calls.entry(entry.id.clone()).or_default().push(entry);
     }
     calls
+}
+
+/// How many rows there are, those of decisions included.
+pub(crate) fn rows_written(gateway: &Gateway) -> i64 {
+    let query = "SELECT coalesce(max(seq), 0) FROM entries";
+    open(gateway).query_row(query, [], |row| row.get(0)).unwrap()
 }
 
 pub(crate) fn open_holds(gateway: &Gateway) -> i64 {
