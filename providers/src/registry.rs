@@ -21,10 +21,11 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
 }
 
 fn all() -> impl Iterator<Item = &'static dyn Provider> {
-    let listed: [&'static dyn Provider; 8] = [
+    let listed: [&'static dyn Provider; 9] = [
         &openai::OPENAI,
         &openai_responses::RESPONSES,
         &anthropic::ANTHROPIC,
+        &anthropic::VERTEX,
         &gemini::GEMINI,
         &gemini::VERTEX,
         &bedrock::BEDROCK,

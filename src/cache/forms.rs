@@ -42,7 +42,9 @@ pub(super) fn turned(content: &Content, dialect: Dialect, is: Form, want: Form) 
         | Dialect::GeminiBatchEmbedContents
         | Dialect::CohereEmbed
         | Dialect::CohereChat
-        | Dialect::BedrockConverse => return None,
+        | Dialect::BedrockConverse
+        | Dialect::BedrockInvoke
+        | Dialect::VertexPredict => return None,
     };
     match (content, is, want) {
         (Content::Whole(body), _, Form::Stream { usage }) => {

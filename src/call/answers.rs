@@ -141,7 +141,9 @@ fn is_given_again(dialect: Dialect) -> bool {
         // No client speaks these.
         | Dialect::CohereChat
         | Dialect::CohereEmbed
-        | Dialect::BedrockConverse => false,
+        | Dialect::BedrockConverse
+        | Dialect::BedrockInvoke
+        | Dialect::VertexPredict => false,
     }
 }
 

@@ -118,8 +118,29 @@ pub struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     /// Tells from its members which endpoint the request is for. One with no more than a model and a
-    /// text as `input` asks for embeddings. Google's has its model in the body, for want of an address.
-    pub fn of(body: &'a [u8], bounds: &Bounds) -> Result<Asked<'a>, BadRequest> {
+    /// text as `input` is a moderation where its model is called one, and else asks for embeddings;
+    /// `endpoint` says which where the name does not. Google's has its model in the body, for want of
+    /// an address.
+    ///
+    /// # Errors
+    /// What is no request, or an `endpoint` other than `moderations` and `embeddings`.
+    pub fn of(
+        body: &'a [u8],
+        bounds: &Bounds,
+        endpoint: Option<&str>,
+    ) -> Result<Asked<'a>, BadRequest> {
+        let said = match endpoint {
+            None => None,
+            Some("moderations") => Some(Dialect::OpenAiModerations),
+            Some("embeddings") => Some(Dialect::OpenAiEmbeddings),
+            Some(_) => {
+                let message = "`endpoint` is moderations or embeddings: others are told apart";
+                return Err(BadRequest::field("endpoint", message));
+            }
+        };
+        if let Some(dialect) = said {
+            return Ok(Asked { dialect, body: body.into() });
+        }
         // What cannot be read here is told by the reader of chats, in its own words.
         let members: BTreeMap<Cow<'_, str>, &RawValue> =
             serde_json::from_slice(body).unwrap_or_default();
@@ -133,6 +154,7 @@ impl<'a> Asked<'a> {
             () if has(&["messages"]) && has(&OF_MESSAGES) => Dialect::AnthropicMessages,
             () if has(&["messages"]) => Dialect::OpenAiChat,
             () if items || has(&OF_RESPONSES) => Dialect::OpenAiResponses,
+            () if has(&["input"]) && judges(&members) => Dialect::OpenAiModerations,
             () if has(&["input"]) => Dialect::OpenAiEmbeddings,
             () if members.get("prompt").is_some_and(|raw| !raw.get().starts_with('{')) => {
                 Dialect::OpenAiCompletions
@@ -162,12 +184,21 @@ impl<'a> Asked<'a> {
             let request = Dialect::decode_task(&self.body, bounds, Task::Rank)?;
             return Ok(Operation::Task(Box::new(request)));
         }
+        if self.dialect == Dialect::OpenAiModerations {
+            let request = Dialect::decode_task(&self.body, bounds, Task::Moderate)?;
+            return Ok(Operation::Task(Box::new(request)));
+        }
         if self.dialect == Dialect::OpenAiEmbeddings {
             let request = self.dialect.decode_embeddings(&self.body, bounds)?;
             return Ok(Operation::Embeddings(Box::new(request)));
         }
         Ok(Operation::Chat(Box::new(self.dialect.decode_chat(&self.body, bounds)?)))
     }
+}
+
+/// Whether the model's name says that it judges: OpenAI's and Mistral's all do.
+fn judges(members: &BTreeMap<Cow<'_, str>, &RawValue>) -> bool {
+    members.get("model").is_some_and(|model| model.get().contains("moderation"))
 }
 
 /// Quotes a call. `trial` says what a hold would meet now.
@@ -345,7 +376,7 @@ mod tests {
             run: None,
         };
         let bounds = Bounds::default();
-        let asked = Asked::of(body.as_bytes(), &bounds).unwrap();
+        let asked = Asked::of(body.as_bytes(), &bounds, None).unwrap();
         let operation = asked.operation(&bounds).unwrap();
         let before = format!("{book:?}");
         let asked = RefCell::new(Vec::new());
@@ -423,7 +454,7 @@ mod tests {
         ];
         for (body, expected) in cases {
             let bounds = Bounds::default();
-            let asked = Asked::of(body.as_bytes(), &bounds);
+            let asked = Asked::of(body.as_bytes(), &bounds, None);
             let endpoint = asked.and_then(|asked| Ok(asked.operation(&bounds)?.endpoint()));
             assert_eq!(endpoint.ok(), expected, "{body}");
         }

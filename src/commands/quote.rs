@@ -20,7 +20,7 @@ pub(super) fn run(global: &Global, args: &QuoteArgs, output: &mut Output) -> Res
     }
     let preview = Preview::of(&snapshot)?;
     let bounds = preview.runtime().bounds;
-    let asked = quote::Asked::of(text.as_bytes(), &bounds)?;
+    let asked = quote::Asked::of(text.as_bytes(), &bounds, None)?;
     let operation = asked.operation(&bounds)?;
     let account = args.account.as_deref();
     let quoted = preview.quote(account, &operation);

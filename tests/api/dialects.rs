@@ -111,6 +111,26 @@ async fn texts_are_judged_and_what_was_read_is_charged() {
     assert!(row.input > 3 && row.output == 0, "{row:?}");
     assert_eq!(nanos(&row.charged_usd), i64::try_from(row.input).unwrap() * INPUT_NANOS);
 
+    let path = "/v1/organization/usage/moderations?limit=31&start_time=";
+    let hour = jiff::Timestamp::now().as_second() - 7_200;
+    let used = client.get(&format!("{path}{hour}&bucket_width=1h")).await.json();
+    let buckets = used["data"].as_array().unwrap().iter();
+    let found: Vec<&Value> =
+        buckets.flat_map(|bucket| bucket["results"].as_array().unwrap()).collect();
+    assert_eq!(found.len(), 1, "{used}");
+    assert_eq!(found[0]["object"], "organization.usage.moderations.result");
+    assert_eq!(found[0]["num_model_requests"], 1);
+    assert_eq!(found[0]["input_tokens"], row.input);
+
+    let quote = client.post("/v1/quote?endpoint=moderations", &body).await.json();
+    assert_eq!(quote["endpoint"], "moderations", "{quote}");
+    assert_eq!(quote["targets"].as_array().map(Vec::len), Some(1), "{quote}");
+    let named = json!({ "model": "text-moderation-x", "input": "a" });
+    let unknown = client.post("/v1/quote", &named).await;
+    assert_eq!(unknown.status, 404, "{}", unknown.text());
+    let odd = client.post("/v1/quote?endpoint=images", &body).await;
+    assert_eq!((odd.status, &odd.json()["error"]["param"]), (400, &json!("endpoint")));
+
     let image = json!([{ "type": "image_url", "image_url": { "url": "https://x/y.png" } }]);
     for (body, param) in [
         (json!({ "model": "judge", "input": image }), "input[0]"),

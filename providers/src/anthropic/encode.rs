@@ -6,10 +6,12 @@
 use serde_json::value::RawValue;
 
 use super::content::{refused, write_text};
-use super::{OLD_VERSION, VERSION};
+use super::{OLD_VERSION, VERSION, VERTEX_VERSION};
 use crate::catalogue::{Catalogue, refusals};
 use crate::dialect::Dialect;
 use crate::dialect::json::{Object, array, put_str};
+use crate::guard::outline;
+use crate::openai::escaped;
 use crate::splice::Splice;
 use crate::unified::{
     BadRequest, Block, ChatRequest, Encoded, ReasoningEffort, ResponseFormat, Role, Target, Tool,
@@ -22,12 +24,16 @@ const DEFAULT_CAP: u64 = 4_096;
 const LEAST_THINKING: u64 = 1_024;
 
 /// Writes a chat request.
-pub(super) fn chat(req: &ChatRequest<'_>, to: &Target<'_>) -> Result<Encoded, BadRequest> {
+pub(super) fn chat(
+    kind: &'static str,
+    req: &ChatRequest<'_>,
+    to: &Target<'_>,
+) -> Result<Encoded, BadRequest> {
     if req.source.dialect == Dialect::AnthropicMessages {
-        return splice(req, to);
+        return splice(kind, req, to);
     }
     refuse(req)?;
-    let mut writer = Writer { req, to, dropped: Vec::new(), version: VERSION };
+    let mut writer = Writer { kind, req, to, dropped: Vec::new(), version: VERSION };
     let mut body = Vec::with_capacity(req.source.body.len() + 256);
     let mut top = Object::open(&mut body);
     writer.top(&mut top)?;
@@ -37,7 +43,7 @@ pub(super) fn chat(req: &ChatRequest<'_>, to: &Target<'_>) -> Result<Encoded, Ba
 
 /// The client's own body, with model, cap and stream as the target wants them. A client that said which
 /// version of the wire it speaks is to be believed before the header given here.
-fn splice(req: &ChatRequest<'_>, to: &Target<'_>) -> Result<Encoded, BadRequest> {
+fn splice(kind: &str, req: &ChatRequest<'_>, to: &Target<'_>) -> Result<Encoded, BadRequest> {
     let spans = &req.source.spans;
     let mut splice = Splice::new(&req.source);
     if req.model != to.model {
@@ -52,7 +58,7 @@ fn splice(req: &ChatRequest<'_>, to: &Target<'_>) -> Result<Encoded, BadRequest>
     if to.stream != req.stream {
         splice.set("stream", spans.stream.as_ref(), to.stream.to_string().into_bytes());
     }
-    let (body, dropped) = match refusals::of("anthropic", to.model) {
+    let (body, dropped) = match refusals::of(kind, to.model) {
         Some(rule) => rule.apply(req, splice.finish())?,
         None => (splice.finish(), Vec::new()),
     };
@@ -66,6 +72,24 @@ fn encoded(version: &str, body: Vec<u8>, dropped: Vec<String>) -> Encoded {
         ("anthropic-version", version.to_owned()),
     ];
     Encoded { method: "POST", path: "/messages".to_owned(), headers, body, dropped }
+}
+
+/// The same request to Vertex: the model stands in the path and the version in the body.
+pub(super) fn at_vertex(encoded: Encoded, to: &Target<'_>) -> Result<Encoded, BadRequest> {
+    let verb = if to.stream { "streamRawPredict" } else { "rawPredict" };
+    let path = format!("/publishers/anthropic/models/{}:{verb}", escaped(to.model));
+    let outline = outline(&encoded.body, usize::MAX, usize::MAX)?;
+    let mut body = Vec::with_capacity(encoded.body.len() + 48);
+    let mut top = Object::open(&mut body);
+    top.str("anthropic_version", VERTEX_VERSION);
+    let ours = ["model", "anthropic_version"];
+    for member in outline.members.iter().filter(|member| !ours.contains(&member.key)) {
+        let value = &outline.text[member.value.clone()];
+        top.members(&format!("\"{}\":{value}", member.key));
+    }
+    top.close();
+    let headers = vec![("content-type", "application/json".to_owned())];
+    Ok(Encoded { path, body, headers, ..encoded })
 }
 
 fn refuse(req: &ChatRequest<'_>) -> Result<(), BadRequest> {
@@ -89,6 +113,7 @@ fn refuse(req: &ChatRequest<'_>) -> Result<(), BadRequest> {
 }
 
 pub(super) struct Writer<'r, 'a, 't> {
+    kind: &'static str,
     pub(super) req: &'r ChatRequest<'a>,
     to: &'r Target<'t>,
     dropped: Vec<String>,
@@ -104,7 +129,7 @@ impl Writer<'_, '_, '_> {
 
     fn top(&mut self, top: &mut Object<'_>) -> Result<(), BadRequest> {
         let (req, to) = (self.req, self.to);
-        let known = Catalogue::builtin().model("anthropic", to.model);
+        let known = Catalogue::builtin().model(self.kind, to.model);
         let cap = to.max_output_tokens.or(req.max_output_tokens);
         let cap = cap.or(known.and_then(|m| m.max_output_tokens)).unwrap_or(DEFAULT_CAP);
         top.str("model", to.model);

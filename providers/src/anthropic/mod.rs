@@ -1,4 +1,4 @@
-//! Anthropic's messages.
+//! Anthropic's messages: its own API, and the same bodies on Vertex.
 
 mod blocks;
 mod content;
@@ -24,16 +24,46 @@ pub(crate) const VERSION: &str = "2026-10-21";
 /// The version of the wire that takes them, for models that do.
 pub(crate) const OLD_VERSION: &str = "2023-06-01";
 
-/// Anthropic itself.
-pub static ANTHROPIC: Anthropic = Anthropic;
+/// The only version on Vertex.
+pub(crate) const VERTEX_VERSION: &str = "vertex-2023-10-16";
 
-/// The provider.
+/// Anthropic itself.
+pub static ANTHROPIC: Anthropic = Anthropic {
+    name: "anthropic",
+    base_url: Some("https://api.anthropic.com/v1"),
+    auth: Auth::Header("x-api-key"),
+    place: Place::Messages,
+};
+
+/// Claude on Vertex. Its address is the operator's, as for Google's own models there.
+pub static VERTEX: Anthropic = Anthropic {
+    name: "vertex_anthropic",
+    base_url: None,
+    auth: Auth::Bearer,
+    place: Place::Vertex,
+};
+
+/// A place where Claude is served.
 #[derive(Debug)]
-pub struct Anthropic;
+pub struct Anthropic {
+    name: &'static str,
+    base_url: Option<&'static str>,
+    auth: Auth,
+    place: Place,
+}
+
+/// Where the model and the version of the wire stand in a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The model in the body, the version in a header.
+    Messages,
+    /// The model in the path, the version in the body.
+    Vertex,
+}
 
 impl Provider for Anthropic {
     fn name(&self) -> &'static str {
-        "anthropic"
+        self.name
     }
 
     fn dialect(&self) -> Dialect {
@@ -41,11 +71,11 @@ impl Provider for Anthropic {
     }
 
     fn base_url(&self) -> Option<&'static str> {
-        Some("https://api.anthropic.com/v1")
+        self.base_url
     }
 
     fn auth(&self) -> Auth {
-        Auth::Header("x-api-key")
+        self.auth
     }
 
     fn can(&self, what: Capability) -> bool {
@@ -53,7 +83,11 @@ impl Provider for Anthropic {
     }
 
     fn encode_chat(&self, req: &ChatRequest<'_>, to: &Target<'_>) -> Result<Encoded, BadRequest> {
-        encode::chat(req, to)
+        let encoded = encode::chat(self.name, req, to)?;
+        match self.place {
+            Place::Messages => Ok(encoded),
+            Place::Vertex => encode::at_vertex(encoded, to),
+        }
     }
 
     fn encode_embeddings(

@@ -1,6 +1,7 @@
 //! Amazon Bedrock's Converse and ConverseStream. The credential is a Bedrock API key, or whoever sends
 //! signs with an AWS access key. The address is the operator's: `https://bedrock-runtime.{region}.amazonaws.com`.
 
+mod embeddings;
 mod encode;
 mod eventstream;
 mod reply;
@@ -12,7 +13,7 @@ use crate::dialect::Dialect;
 use crate::openai::classify;
 use crate::unified::{
     Auth, BadRequest, Capability, ChatRequest, EmbeddingsReply, EmbeddingsRequest, Encoded,
-    ErrorKind, Failure, HeaderLookup, Provider, ProviderError, Reply, StreamDecoder, Target,
+    Failure, HeaderLookup, Provider, ProviderError, Reply, StreamDecoder, Target,
 };
 
 /// Bedrock itself.
@@ -44,7 +45,7 @@ impl Provider for Bedrock {
     }
 
     fn can(&self, what: Capability) -> bool {
-        matches!(what, Capability::Chat)
+        matches!(what, Capability::Chat | Capability::Embeddings)
     }
 
     fn encode_chat(&self, req: &ChatRequest<'_>, to: &Target<'_>) -> Result<Encoded, BadRequest> {
@@ -53,19 +54,22 @@ impl Provider for Bedrock {
 
     fn encode_embeddings(
         &self,
-        _: &EmbeddingsRequest<'_>,
-        _: &Target<'_>,
+        req: &EmbeddingsRequest<'_>,
+        to: &Target<'_>,
     ) -> Result<Encoded, BadRequest> {
-        Err(BadRequest::field("model", "embeddings of this provider are not carried"))
+        embeddings::encode(req, to)
     }
 
     fn decode_reply<'b>(&self, body: &'b [u8]) -> Result<Reply<'b>, ProviderError> {
         reply::decode(body)
     }
 
-    fn decode_embeddings<'b>(&self, _: &'b [u8]) -> Result<EmbeddingsReply<'b>, ProviderError> {
-        let message = "embeddings of this provider are not carried";
-        Err(ProviderError::new(ErrorKind::Malformed, message))
+    fn decode_embeddings<'b>(&self, body: &'b [u8]) -> Result<EmbeddingsReply<'b>, ProviderError> {
+        embeddings::decode(body)
+    }
+
+    fn embeddings_dialect(&self) -> Dialect {
+        Dialect::BedrockInvoke
     }
 
     fn decoder(&self, frame_cap: usize) -> Box<dyn StreamDecoder> {

@@ -1,11 +1,12 @@
 //! What our providers are called in the sources.
 
 /// Our kind, its name in genai-prices, its name in models.dev. Others are called alike everywhere.
-const NAMES: [(&str, &str, &str); 9] = [
+const NAMES: [(&str, &str, &str); 10] = [
     ("openai", "openai", "openai"),
     ("openai_responses", "openai", "openai"),
     ("gemini", "google", "google"),
     ("vertex", "google", "google-vertex"),
+    ("vertex_anthropic", "google", "google-vertex-anthropic"),
     ("bedrock", "aws", "amazon-bedrock"),
     ("xai", "x-ai", "xai"),
     ("together", "together", "togetherai"),

@@ -47,6 +47,10 @@ pub enum Dialect {
     CohereChat,
     /// Amazon Bedrock's Converse.
     BedrockConverse,
+    /// Embeddings on Bedrock, in the words of a model's maker.
+    BedrockInvoke,
+    /// Embeddings on Vertex.
+    VertexPredict,
 }
 
 /// What a reply is given where the provider did not say it.
@@ -102,6 +106,8 @@ impl Dialect {
             Dialect::CohereEmbed => "cohere_embed",
             Dialect::CohereChat => "cohere_chat",
             Dialect::BedrockConverse => "bedrock_converse",
+            Dialect::BedrockInvoke => "bedrock_invoke",
+            Dialect::VertexPredict => "vertex_predict",
         }
     }
 

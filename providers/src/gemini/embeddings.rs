@@ -18,24 +18,8 @@ pub(super) fn encode(
     req: &EmbeddingsRequest<'_>,
     to: &Target<'_>,
 ) -> Result<Encoded, BadRequest> {
-    let (mut kind, mut title, mut dropped) = (None, None, Vec::new());
-    for (name, raw) in &req.rest {
-        match name.as_str() {
-            "task_type" => kind = Some(raw.get()),
-            // A title is of one text.
-            "title" if req.input.len() == 1 => title = Some(raw.get()),
-            other => dropped.push(other.to_owned()),
-        }
-    }
+    let Read { texts, kind, title, dropped } = read(req)?;
     let name = format!("models/{}", to.model);
-    let mut texts = Vec::with_capacity(req.input.len());
-    for input in &req.input {
-        let EmbeddingInput::Text(text) = input else {
-            let message = "`input` holds tokens, which this provider cannot read";
-            return Err(BadRequest::field("input", message));
-        };
-        texts.push(text);
-    }
     let mut body = Vec::with_capacity(req.source.body.len() + 64 * texts.len() + 16);
     let mut top = Object::open(&mut body);
     array(top.key("requests"), texts, |out, text| {
@@ -62,6 +46,36 @@ pub(super) fn encode(
     let path = format!("{models}{}:batchEmbedContents", escaped(to.model));
     let headers = vec![("content-type", "application/json".to_owned())];
     Ok(Encoded { method: "POST", path, headers, body, dropped })
+}
+
+/// What a request asks in Google's words.
+pub(super) struct Read<'r> {
+    pub(super) texts: Vec<&'r str>,
+    pub(super) kind: Option<&'r str>,
+    pub(super) title: Option<&'r str>,
+    pub(super) dropped: Vec<String>,
+}
+
+/// Reads what both of Google's wires for embeddings have a place for.
+pub(super) fn read<'r>(req: &'r EmbeddingsRequest<'_>) -> Result<Read<'r>, BadRequest> {
+    let (mut kind, mut title, mut dropped) = (None, None, Vec::new());
+    for (name, raw) in &req.rest {
+        match name.as_str() {
+            "task_type" => kind = Some(raw.get()),
+            // A title is of one text.
+            "title" if req.input.len() == 1 => title = Some(raw.get()),
+            other => dropped.push(other.to_owned()),
+        }
+    }
+    let text = |input: &'r EmbeddingInput<'_>| match input {
+        EmbeddingInput::Text(text) => Ok(text.as_str()),
+        EmbeddingInput::Tokens(_) => {
+            let message = "`input` holds tokens, which this provider cannot read";
+            Err(BadRequest::field("input", message))
+        }
+    };
+    let texts = req.input.iter().map(text).collect::<Result<_, _>>()?;
+    Ok(Read { texts, kind, title, dropped })
 }
 
 #[derive(Deserialize)]

@@ -3,6 +3,7 @@
 mod embeddings;
 mod encode;
 mod parts;
+mod predict;
 mod reply;
 mod stream;
 mod usage;
@@ -23,6 +24,7 @@ pub static GEMINI: Google = Google {
     base_url: Some("https://generativelanguage.googleapis.com/v1beta"),
     auth: Auth::Header("x-goog-api-key"),
     models: "/models/",
+    embeddings: Dialect::GeminiBatchEmbedContents,
 };
 
 /// Vertex. Its address is the operator's: `https://{region}-aiplatform.googleapis.com/v1/projects/{project}/locations/{region}`.
@@ -31,6 +33,7 @@ pub static VERTEX: Google = Google {
     base_url: None,
     auth: Auth::Bearer,
     models: "/publishers/google/models/",
+    embeddings: Dialect::VertexPredict,
 };
 
 /// A place where Google's models are served.
@@ -41,6 +44,8 @@ pub struct Google {
     auth: Auth,
     /// The path in front of a model's name.
     models: &'static str,
+    /// The wire of its embeddings.
+    embeddings: Dialect,
 }
 
 impl Provider for Google {
@@ -62,9 +67,7 @@ impl Provider for Google {
 
     fn can(&self, what: Capability) -> bool {
         match what {
-            Capability::Chat => true,
-            // Vertex has another wire for it.
-            Capability::Embeddings => self.name == GEMINI.name,
+            Capability::Chat | Capability::Embeddings => true,
             Capability::Moderations | Capability::Rerank | Capability::ServiceTiers => false,
         }
     }
@@ -78,11 +81,14 @@ impl Provider for Google {
         req: &EmbeddingsRequest<'_>,
         to: &Target<'_>,
     ) -> Result<Encoded, BadRequest> {
-        embeddings::encode(self.models, req, to)
+        match self.embeddings {
+            Dialect::VertexPredict => predict::encode(self.models, req, to),
+            _ => embeddings::encode(self.models, req, to),
+        }
     }
 
     fn embeddings_dialect(&self) -> Dialect {
-        Dialect::GeminiBatchEmbedContents
+        self.embeddings
     }
 
     fn decode_reply<'b>(&self, body: &'b [u8]) -> Result<Reply<'b>, ProviderError> {
@@ -90,7 +96,10 @@ impl Provider for Google {
     }
 
     fn decode_embeddings<'b>(&self, body: &'b [u8]) -> Result<EmbeddingsReply<'b>, ProviderError> {
-        embeddings::decode(body)
+        match self.embeddings {
+            Dialect::VertexPredict => predict::decode(body),
+            _ => embeddings::decode(body),
+        }
     }
 
     fn decoder(&self, frame_cap: usize) -> Box<dyn StreamDecoder> {

@@ -8,6 +8,7 @@ mod bedrock;
 mod gemini;
 mod gemini_client;
 mod openai_responses_client;
+mod other_places;
 mod recordings;
 mod refused;
 mod responses_provider;
