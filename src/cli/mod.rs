@@ -13,11 +13,11 @@ mod terminal;
 mod when;
 
 pub use args::{
-    AlertsCommand, AlertsListArgs, AuditArgs, BackupArgs, Cli, Color, Command, CountArgs, DemoArgs,
-    Format, Global, KeyCommand, KeyCreateArgs, KeyListArgs, KeyRevokeArgs, ModelsArgs, PricesArgs,
-    PromptCommand, PromptDiffArgs, PromptPublishArgs, PromptRunArgs, PromptShowArgs,
-    PromptTestArgs, QuoteArgs, ReconcileArgs, Refused, ReportArgs, ReportFormat, RequestCommand,
-    RequestShowArgs, RerateArgs, RestoreArgs, StatementArgs,
+    AlertsCommand, AlertsListArgs, AuditArgs, BackupArgs, BatchesArgs, Cli, Color, Command,
+    CountArgs, DemoArgs, Format, Global, KeyCommand, KeyCreateArgs, KeyListArgs, KeyRevokeArgs,
+    ModelsArgs, PricesArgs, PromptCommand, PromptDiffArgs, PromptPublishArgs, PromptRunArgs,
+    PromptShowArgs, PromptTestArgs, QuoteArgs, ReconcileArgs, Refused, ReportArgs, ReportFormat,
+    RequestCommand, RequestShowArgs, RerateArgs, RestoreArgs, StatementArgs,
 };
 pub use json::Json;
 pub use output::Output;

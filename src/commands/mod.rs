@@ -4,6 +4,7 @@ mod admin;
 mod alerts;
 mod audit;
 mod backup;
+mod batches;
 mod bill;
 mod check;
 mod count;
@@ -48,6 +49,7 @@ pub(crate) fn run(cli: Cli, output: &mut Output) -> Result<Exit> {
         Command::Rerate(args) => rerate::run(&global, &args, output),
         Command::Reconcile(args) => reconcile::run(&global, &args, output),
         Command::Alerts(command) => alerts::run(&global, command, output),
+        Command::Batches(args) => batches::run(&global, &args, output),
         Command::Audit(_) => audit::run(&global, output),
         Command::Backup(args) => backup::backup(&global, &args, output),
         Command::Restore(args) => backup::restore(&global, &args, output),

@@ -131,6 +131,7 @@ pub fn admin_routes(admin: Admin) -> Router {
     let guarded = Router::new()
         .route("/metrics", get(metrics))
         .route("/admin/accounts", get(accounts))
+        .route("/admin/batches", get(super::openai::batches::all))
         .route("/admin/cache", get(purge::kept).delete(purge::purge))
         .route("/admin/providers", get(providers))
         .route("/admin/keys", get(keys).post(create_key))

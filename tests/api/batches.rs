@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::client::Client;
 use crate::harness::eventually;
-use crate::harness::ledger::{Entry, entries};
+use crate::harness::ledger::{Entry, entries, tamper};
 use crate::harness::stage::{CHAT, EMBEDDINGS, RICH, Stage, chat};
 
 const TWO: &str = "[accounts.acme]\n[accounts.globex]\n";
@@ -309,6 +309,76 @@ async fn batches_are_an_accounts_own_and_listed_in_pages() {
         bad[name] = value;
         assert_eq!(acme.post(BATCHES, &bad).await.status, 400, "{name}");
     }
+}
+
+#[tokio::test]
+async fn the_operator_sees_the_batches_of_all_accounts() {
+    let stage = Stage::new(TWO).await;
+    let (acme, globex) = (stage.gateway.client("acme"), stage.gateway.client("globex"));
+    let (one, two) = (begin(&acme, &chats(2, "x"), CHAT).await, begin(&globex, "{", CHAT).await);
+    ended(&acme, &one).await;
+    ended(&globex, &two).await;
+    let admin = stage.gateway.admin_get("/admin/batches").await.json();
+    let seen: Vec<_> = admin["data"].as_array().unwrap().iter().map(|b| &b["account"]).collect();
+    assert_eq!(seen, ["globex", "acme"]);
+    let of_one = stage.gateway.admin_get("/admin/batches?account=acme&limit=5").await.json();
+    assert_eq!(
+        (&of_one["data"][0]["id"], of_one["data"].as_array().unwrap().len()),
+        (&json!(one), 1)
+    );
+    assert_eq!(stage.gateway.admin_get("/admin/batches?limit=x").await.status, 400);
+    let rows = stage.gateway.run_json(&["batches", "--json"]);
+    let rows = rows["rows"].as_array().unwrap();
+    assert_eq!((rows.len(), &rows[0]["status"]), (2, &json!("failed")));
+    assert_eq!((&rows[1]["account"], &rows[1]["completed"]), (&json!("acme"), &json!(2)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_whose_day_is_over_ends_with_what_is_done_and_says_what_is_not() {
+    let mut stage = Stage::new(&format!("{RICH}\n[batches]\nconcurrency = 4\n")).await;
+    let client = stage.gateway.client("acme");
+    let id = begin(&client, &chats(200, "hello @@before=30 key=KEY@@"), CHAT).await;
+    eventually("some lines are done", Duration::from_secs(30), async || {
+        (one(&client, &id).await["request_counts"]["completed"].as_u64() > Some(8)).then_some(())
+    })
+    .await;
+    stage.gateway.kill();
+    tamper(&stage.gateway, "UPDATE batches SET expires_at = created_at + 1");
+    stage.gateway.up();
+    let client = client.moved(&stage.gateway.data);
+    let batch = ended(&client, &id).await;
+    assert_eq!(batch["status"], "expired");
+    assert!(batch["expired_at"].is_u64());
+    let output = results(&client, &batch["output_file_id"]).await;
+    let errors = results(&client, &batch["error_file_id"]).await;
+    assert_eq!(output.len() + errors.len(), 200);
+    let of = |code: &str| errors.iter().filter(|line| line["error"]["code"] == code).count();
+    assert_eq!(of("batch_expired") + of("batch_interrupted"), errors.len());
+    // What was sent has its answer, or says that it was broken off.
+    assert_eq!(stage.upstream.count(), 200 - of("batch_expired"));
+    assert!(of("batch_interrupted") <= 4, "{errors:?}");
+    stage.nothing_held().await;
+    stage.gateway.audit().unwrap();
+}
+
+#[tokio::test]
+async fn lines_are_not_made_with_a_key_that_is_revoked() {
+    let stage = Stage::new(&format!("{RICH}\n[batches]\nconcurrency = 2\n")).await;
+    let made = stage.gateway.run_json(&["key", "create", "--account", "acme", "--json"]);
+    let client = Client::with_key(&stage.gateway.data, made["key"].as_str().unwrap());
+    let id = begin(&client, &chats(100, "hello @@before=30 key=KEY@@"), CHAT).await;
+    eventually("some lines are done", Duration::from_secs(30), async || {
+        (one(&client, &id).await["request_counts"]["completed"].as_u64() > Some(2)).then_some(())
+    })
+    .await;
+    let revoke = stage.gateway.run(&["key", "revoke", made["id"].as_str().unwrap()]);
+    assert!(revoke.status.success(), "{revoke:?}");
+    let client = stage.gateway.client("acme");
+    let batch = ended(&client, &id).await;
+    let errors = results(&client, &batch["error_file_id"]).await;
+    assert!(errors.iter().all(|line| line["response"]["status_code"] == 401), "{errors:?}");
+    assert_eq!(stage.upstream.count(), 100 - errors.len());
+    assert!(!errors.is_empty());
 }
 
 #[tokio::test]

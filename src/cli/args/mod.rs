@@ -2,6 +2,7 @@
 //! is refused here with exit code 2, before anything is opened.
 
 mod alerts;
+mod batches;
 mod call;
 mod correct;
 mod demo;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use alerts::{AlertsCommand, AlertsListArgs};
+pub use batches::BatchesArgs;
 pub use call::{CountArgs, QuoteArgs, RequestCommand, RequestShowArgs};
 pub use correct::{ReconcileArgs, RerateArgs};
 pub use demo::DemoArgs;
@@ -139,6 +141,8 @@ pub enum Command {
     /// What is told to a webhook without being asked: a trial of it, and what was told
     #[command(subcommand)]
     Alerts(AlertsCommand),
+    /// The batches of all accounts, newest first, and how far they are
+    Batches(BatchesArgs),
     /// Verify the ledger: every sum and the chain of its rows
     Audit(AuditArgs),
     /// Copy the ledger, beside a running gateway too, and verify the copy

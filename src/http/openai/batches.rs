@@ -14,6 +14,7 @@ use tollgate_providers::Dialect;
 
 use super::files::{KEPT, file, list_of};
 use crate::batches::{Endpoint, FOR_BATCHES, NewBatch};
+use crate::http::admin::{Admin, Problem, bad, blocking, ok};
 use crate::http::query::pairs;
 use crate::http::runs::only_keys;
 use crate::http::{Failed, Front, caller, json, own, reading};
@@ -121,6 +122,26 @@ pub(in crate::http) async fn cancel(
     answer(cancelled.await)
 }
 
+/// `GET /admin/batches`: those of all accounts, or of one.
+pub(in crate::http) async fn all(
+    State(admin): State<Admin>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let query = query.unwrap_or_default();
+    let (accounts, rest): (Vec<_>, Vec<_>) =
+        query.split('&').partition(|pair| pair.starts_with("account="));
+    let account = pairs(&accounts.join("&")).next().map(|(_, account)| account);
+    let page = page(&rest.join("&")).map_err(|failed| bad(failed.words().to_owned()))?;
+    let read = move || admin.reader.batches(account.as_deref(), &page);
+    let (rows, more) = blocking(read).await?;
+    let shown = |row: &BatchRow| {
+        let mut value = shown(row);
+        value["account"] = row.account.clone().into();
+        value
+    };
+    Ok(ok(&list_of(rows.iter().map(shown).collect(), more)))
+}
+
 fn answer(row: Result<BatchRow, Failed>) -> Response {
     row.map_or_else(|failed| failed.response(DIALECT, None), |row| json(&shown(&row)))
 }
@@ -183,7 +204,7 @@ impl Wish {
 }
 
 /// Which batches are asked for.
-pub(in crate::http) fn page(query: &str) -> Result<Page, Failed> {
+fn page(query: &str) -> Result<Page, Failed> {
     let mut page = Page { limit: PAGE, after: None, oldest_first: false };
     for (name, value) in pairs(query) {
         match name.as_str() {
@@ -202,7 +223,7 @@ pub(in crate::http) fn page(query: &str) -> Result<Page, Failed> {
 }
 
 /// OpenAI's batch object.
-pub(in crate::http) fn shown(row: &BatchRow) -> Value {
+fn shown(row: &BatchRow) -> Value {
     let seconds = |at: Timestamp| at.micros() / 1_000_000;
     let maybe = |at: Option<Timestamp>| at.map(seconds);
     let ended = |status: BatchStatus| maybe(row.ended_at.filter(|_| row.status == status));
