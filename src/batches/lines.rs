@@ -156,6 +156,14 @@ pub(super) fn check(
     Ok(Ok(Checked { total, model }))
 }
 
+/// What is told of a file whose contents are gone.
+pub(super) fn missing() -> Vec<Value> {
+    let message = "the contents of the file are gone: send it again";
+    vec![
+        json!({ "code": "file_not_found", "line": null, "param": "input_file_id", "message": message }),
+    ]
+}
+
 type Wrong = (&'static str, &'static str, String);
 
 /// A line's name and its model, if it is a request to that endpoint.

@@ -2,6 +2,7 @@
 //! under an idempotency key of its own: whatever happens, none is called twice.
 
 use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -87,9 +88,13 @@ async fn validated(shop: &Arc<Shop>, row: &BatchRow) -> Result<Option<BatchRow>,
     blocking(move || {
         let Shop { batches, calls, .. } = &*shop;
         let endpoint = Endpoint::named(&row.endpoint).unwrap_or(Endpoint::Chat);
-        let lines = Lines::open(&batches.folder.path(&row.input), calls.most_body())?;
         let most = batches.settings.load().max_lines;
-        let checked = lines::check(lines, most, endpoint, &row.key, &**calls)?;
+        let checked = match Lines::open(&batches.folder.path(&row.input), calls.most_body()) {
+            Ok(lines) => lines::check(lines, most, endpoint, &row.key, &**calls)?,
+            // A backup of the ledger has no contents of files.
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(lines::missing()),
+            Err(error) => return Err(error.into()),
+        };
         match checked {
             Ok(lines::Checked { total, model }) => {
                 batches.ledger.begin_batch(&row.id, total, model, clock::now())?;
@@ -190,7 +195,13 @@ impl Work {
         }
         let path = self.shop.batches.folder.path(&self.row.input);
         let most = self.shop.calls.most_body();
-        blocking(move || Ok(Some(Lines::open(&path, most)?))).await
+        blocking(move || match Lines::open(&path, most) {
+            Ok(lines) => Ok(Some(lines)),
+            // Its rest went with the file: it ends with what is done.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        })
+        .await
     }
 
     /// The next line that is neither done nor being made.

@@ -214,6 +214,13 @@ async fn a_file_that_makes_no_sense_fails_with_the_numbers_of_its_lines() {
     assert_eq!(told, expected);
     assert_eq!(stage.upstream.count(), 0);
 
+    // Contents are beside the ledger; a backup that is put back has none.
+    let gone = file(&client, &chats(1, "x")).await;
+    std::fs::remove_file(stage.gateway.dir().join("tollgate.db.files").join(&gone)).unwrap();
+    let batch = client.post(BATCHES, &wish(&gone, CHAT)).await.json();
+    let batch = ended(&client, batch["id"].as_str().unwrap()).await;
+    assert_eq!(batch["errors"]["data"][0]["code"], "file_not_found");
+
     let empty = begin(&client, "\n \n", CHAT).await;
     assert_eq!(ended(&client, &empty).await["errors"]["data"][0]["code"], "empty_batch");
 }
