@@ -25,6 +25,7 @@ pub mod dialect;
 pub mod gemini;
 pub mod guard;
 mod http_date;
+pub mod joined;
 pub mod openai;
 pub mod openai_responses;
 mod rate_limits;

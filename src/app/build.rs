@@ -203,6 +203,7 @@ pub(super) fn runtime(
         max_body_bytes: snapshot.server.max_body_bytes,
         max_calls: snapshot.server.max_calls,
         bounds: Bounds::default(),
+        lanes: snapshot.lanes,
     })
 }
 

@@ -156,6 +156,7 @@ impl Gateway {
             queues: Queues::default(),
             repeats: Flights::default(),
             together: Flights::default(),
+            lanes: Arc::default(),
             drains: Drains::new(),
             stop,
         });

@@ -8,6 +8,7 @@ use http::HeaderMap;
 use tollgate_providers::{Encoded, ErrorKind, Failure, Next, RateLimits, retry_after};
 
 use super::admit::Ask;
+use super::lanes::{self, Ride, Sent};
 use super::operation::Operation;
 use super::planning::{Candidate, Role, micros};
 use super::services::{Runtime, Site};
@@ -26,7 +27,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// The first backoff; it doubles with each retry.
 const BACKOFF: Duration = Duration::from_millis(100);
 /// The largest error body that is read.
-const ERROR_BODY: usize = 64 * 1024;
+pub(super) const ERROR_BODY: usize = 64 * 1024;
 
 /// An accepted request, and where it was accepted.
 pub(super) struct Accepted<'p, 'r> {
@@ -63,7 +64,7 @@ pub(super) async fn walk<'p, 'r>(
     let budget = &*route.budget;
     let mut turn = turn;
     budget.call();
-    let (mut attempts, mut patience) = (0, Patience::default());
+    let (mut attempts, mut halved, mut patience) = (0, 0, Patience::default());
     let mut last = None;
     let mut turns = Turns { plan, role: Role::Planned, at: 0 };
     'plan: while let Some(candidate) = turns.next() {
@@ -119,8 +120,22 @@ pub(super) async fn walk<'p, 'r>(
                 permit.same_call_again();
             }
             let dropped = encoded.dropped.clone();
-            let sent = send(worker, &hold, inbound, site, permit.key(), encoded).await;
-            let (error, outcome, step) = match sent {
+            let ride = Ride {
+                rules: runtime.lanes.as_ref(),
+                hold: &hold,
+                site,
+                credential: permit.key(),
+                account: &ask.caller.account,
+                operation,
+                tokens: candidate.input.tokens,
+                encoded,
+            };
+            let sent = send(worker, inbound, ride).await;
+            halved += sent.before;
+            if sent.told {
+                permit.same_call_again();
+            }
+            let (error, outcome, step) = match sent.answer {
                 Ok(answer) if answer.status.is_success() => {
                     hold.answered(answer.status.as_u16());
                     if attempts > 1 {
@@ -129,6 +144,7 @@ pub(super) async fn walk<'p, 'r>(
                     let now = clock::now();
                     permit.accepted(operation.stream(), micros(now));
                     permit.limits(&RateLimits::read(&lookup(&answer.headers), now), micros(now));
+                    let attempts = attempts + halved;
                     let accepted = Accepted { answer, site, candidate, permit, attempts, dropped };
                     return Ok((hold, accepted));
                 }
@@ -136,6 +152,7 @@ pub(super) async fn walk<'p, 'r>(
                     hold.answered(answer.status.as_u16());
                     let failure = classify(site, answer, &permit).await;
                     let step = after(&failure, candidate, &turns, tries, site.max_retries);
+                    let attempts = attempts + halved;
                     (CallError::Provider { failure, attempts }, Outcome::Failed, step)
                 }
                 Err(error) => {
@@ -214,19 +231,12 @@ pub(super) fn left(inbound: &Inbound) -> Option<Duration> {
 }
 
 /// One deadline spans all attempts: each has what is left of it.
-async fn send(
-    worker: &Worker,
-    hold: &OpenHold,
-    inbound: &Inbound,
-    site: &Site,
-    key: usize,
-    encoded: Encoded,
-) -> Result<Answer, SendError> {
-    let send = worker.upstream.send(hold, &site.endpoint, key, encoded);
+async fn send(worker: &Worker, inbound: &Inbound, ride: Ride<'_>) -> Sent {
+    let send = lanes::send(worker, ride);
     match left(inbound) {
         Some(left) => match tokio::time::timeout(left, send).await {
-            Ok(answer) => answer,
-            Err(_) => Err(SendError::Late(left)),
+            Ok(sent) => sent,
+            Err(_) => Sent::late(left),
         },
         None => send.await,
     }
@@ -271,7 +281,7 @@ fn with_dialect(
     encoded
 }
 
-fn lookup(headers: &HeaderMap) -> impl Fn(&str) -> Option<String> {
+pub(super) fn lookup(headers: &HeaderMap) -> impl Fn(&str) -> Option<String> {
     |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned)
 }
 

@@ -352,6 +352,7 @@ mod tests {
             max_body_bytes: 1_000_000,
             max_calls: 10,
             bounds: Bounds::default(),
+            lanes: None,
         }
     }
 

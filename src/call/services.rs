@@ -11,6 +11,7 @@ use tollgate_accounting::PriceList;
 use tollgate_providers::{Bounds, Provider};
 
 use super::counting::Counting;
+use super::lanes::{Lanes, Rules};
 use super::load::Load;
 use super::prefixes::Prefixes;
 use super::queue::Queues;
@@ -41,6 +42,8 @@ pub struct Services {
     pub together: Flights<(Fingerprint, Form)>,
     /// Calls in flight.
     pub load: Arc<Load>,
+    /// Calls that ride to a provider together.
+    pub lanes: Arc<Lanes>,
     /// What replies have come to.
     pub sizes: Sizes,
     /// Calls that wait their turn at soft limits.
@@ -65,6 +68,8 @@ pub struct Runtime {
     pub counting: Arc<Counting>,
     /// Calls in flight at once.
     pub max_calls: u32,
+    /// How live calls may ride together; `None`: each alone.
+    pub lanes: Option<Rules>,
     /// The largest request body.
     pub max_body_bytes: usize,
     /// What a request may contain.

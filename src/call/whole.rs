@@ -16,7 +16,7 @@ use crate::routing::Target;
 use crate::upstream::{Body, Broken};
 
 /// The largest whole reply. Embeddings of a full batch are some tens of megabytes.
-const LARGEST: usize = 128 * 1024 * 1024;
+pub(super) const LARGEST: usize = 128 * 1024 * 1024;
 
 /// Receives the reply, reads its usage and settles the call.
 ///

@@ -7,6 +7,7 @@ mod alerts;
 mod batches;
 mod cache;
 mod gateway;
+mod lanes;
 mod limits;
 mod models;
 mod names;
@@ -101,6 +102,7 @@ fn snapshot<'t>(reader: &'t Reader<'t>, table: &'t DeTable<'t>) -> Snapshot {
     let accounts = accounts::accounts(&root, &names, &plans);
     let cache = cache::cache(&root, &names, &accounts);
     let batches = batches::batches(&root);
+    let lanes = lanes::lanes(&root);
     warnings::aliases(&aliases, &served, &accounts);
     warnings::emptiness(&root, &aliases, &served, &accounts);
     warnings::prices(&root, &aliases, &served, unknown_price);
@@ -113,6 +115,7 @@ fn snapshot<'t>(reader: &'t Reader<'t>, table: &'t DeTable<'t>) -> Snapshot {
         storage,
         cache,
         batches,
+        lanes,
         providers,
         prices,
         unknown_price,

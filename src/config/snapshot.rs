@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub cache: Option<crate::cache::Policy>,
     /// What bounds files and batches.
     pub batches: crate::batches::Settings,
+    /// How live calls ride together; `None`: each alone.
+    pub lanes: Option<crate::call::LaneRules>,
     /// By name.
     pub providers: BTreeMap<String, Provider>,
     /// What the file says about prices; it goes before any built-in price list.

@@ -58,7 +58,7 @@ pub use drift::Drift;
 pub use entry::{CallId, Counted, Entry, Kind, Outcome};
 pub use files::{FileQuota, FileRow, Page};
 pub use idempotency::{KeptReply, KeyInUse, KeyName, Keyed, Used};
-pub use open_hold::{Durable, OpenHold, Settled, Stop, output_cost};
+pub use open_hold::{Aboard, Durable, Held, OpenHold, Party, Settled, Stop, output_cost};
 pub use outbox::{Alert, Delivery, Message};
 pub use recover::{OpenError, Opened, Specs, look};
 pub use report::{BadGroup, Filter, GroupBy, Question, Reader, ReportRow, Span};

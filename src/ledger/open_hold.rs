@@ -63,6 +63,22 @@ pub enum Stop {
     Closed,
 }
 
+/// What is held for a request that is about to be sent. Only an open hold, or several whose calls are
+/// sent as one, can be that.
+pub trait Held: sealed::Sealed + Sync {
+    /// Notes that bytes of the request may now reach the provider.
+    fn sent(&self);
+    /// Takes `sent` back: there was no connection to send on.
+    fn not_sent(&self);
+}
+
+mod sealed {
+    /// Keeps `Held` to this module.
+    pub trait Sealed {}
+    impl Sealed for super::OpenHold {}
+    impl Sealed for super::Party {}
+}
+
 /// An open hold. Without one, `upstream` sends nothing.
 pub struct OpenHold {
     ledger: Ledger,
@@ -111,14 +127,9 @@ impl OpenHold {
         Ok(())
     }
 
-    /// Notes that bytes of the request may now reach the provider.
-    pub fn sent(&self) {
-        self.on_attempt(|a| a.reach = a.reach.max(Reach::Sent));
-    }
-
-    /// Takes `sent` back: there was no connection to send on.
-    pub fn not_sent(&self) {
-        self.on_attempt(|a| a.reach = Reach::Planned);
+    /// The hold's word in a request that is sent for several calls.
+    pub fn aboard(&self) -> Aboard {
+        Aboard { ledger: self.ledger.clone(), meter: self.meter.clone() }
     }
 
     /// Notes that the provider answered with this status.
@@ -203,10 +214,89 @@ impl OpenHold {
     }
 }
 
+impl Held for OpenHold {
+    fn sent(&self) {
+        self.on_attempt(|a| a.reach = a.reach.max(Reach::Sent));
+    }
+
+    fn not_sent(&self) {
+        self.on_attempt(|a| a.reach = Reach::Planned);
+    }
+}
+
 impl Drop for OpenHold {
     fn drop(&mut self) {
         if !self.settled {
             self.ledger.close_meter(&self.meter, Outcome::ClientGone);
+        }
+    }
+}
+
+/// A call that is to be sent together with others. Its hold stays with the call, which settles it.
+#[derive(Clone)]
+pub struct Aboard {
+    ledger: Ledger,
+    meter: Arc<Mutex<Meter>>,
+}
+
+impl Aboard {
+    /// Ends the present attempt, which the provider refused with that status, and starts another at the
+    /// same target, unless the call is over.
+    pub fn again(&self, status: u16, why: &str) {
+        let mut meter = lock(&self.meter);
+        if meter.closed {
+            return;
+        }
+        let Some(refused) = meter.current() else { return };
+        refused.status = Some(status);
+        refused.reach = Reach::Rejected;
+        refused.ended = Some(Outcome::Failed);
+        refused.error = Some(why.into());
+        // A refused attempt costs nothing, so there is nothing more to hold.
+        let next = refused.unsent();
+        meter.attempts.push(next);
+        drop(meter);
+        self.ledger.journal(&self.meter);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Attempt)) -> bool {
+        let mut meter = lock(&self.meter);
+        let open = !meter.closed;
+        if let Some(attempt) = meter.current().filter(|_| open) {
+            change(attempt);
+        }
+        open
+    }
+}
+
+/// The calls of one request, each with an open hold: that is what they are let in by.
+pub struct Party(Vec<Aboard>);
+
+impl Party {
+    /// Those of the calls that are still open, noted as sent; nothing where none is. The flags say which.
+    pub fn of<'a>(calls: impl Iterator<Item = &'a Aboard>) -> (Option<Party>, Vec<bool>) {
+        let (mut party, mut open) = (Vec::new(), Vec::new());
+        for call in calls {
+            let is_open = call.change(|attempt| attempt.reach = attempt.reach.max(Reach::Sent));
+            open.push(is_open);
+            if is_open {
+                party.push(call.clone());
+            }
+        }
+        (Some(Party(party)).filter(|party| !party.0.is_empty()), open)
+    }
+}
+
+impl Held for Party {
+    fn sent(&self) {
+        for call in &self.0 {
+            call.change(|attempt| attempt.reach = attempt.reach.max(Reach::Sent));
+        }
+    }
+
+    fn not_sent(&self) {
+        for call in &self.0 {
+            call.change(|attempt| attempt.reach = Reach::Planned);
         }
     }
 }

@@ -144,6 +144,13 @@ impl Attempt {
         Attempt { prices: Some((prices, at)), ..self }
     }
 
+    /// Another like it, of which nothing was seen yet.
+    pub(super) fn unsent(&self) -> Attempt {
+        let Attempt { provider, model, card, input, output_exact, .. } = self.clone();
+        let next = Attempt::new(provider, model, card, input, output_exact);
+        Attempt { prices: self.prices.clone(), why: self.why.clone(), ..next }
+    }
+
     /// With the reason for this target.
     #[must_use]
     pub fn because(self, why: Option<Arc<str>>) -> Attempt {

@@ -16,10 +16,11 @@ pub struct Body(Source);
 enum Source {
     Network(Incoming),
     Demo(Script),
+    Received(Option<Result<Bytes, Broken>>),
 }
 
 /// Why a body broke off.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
     /// The connection ended or was reset.
     #[error("the connection broke: {0}")]
@@ -35,6 +36,11 @@ pub enum Broken {
 impl Body {
     pub(super) fn network(body: Incoming) -> Body {
         Body(Source::Network(body))
+    }
+
+    /// A body that was read, or broke off, already.
+    pub fn received(body: Result<Bytes, Broken>) -> Body {
+        Body(Source::Received(Some(body)))
     }
 
     pub(super) fn demo(script: Script) -> Body {
@@ -56,6 +62,7 @@ impl Body {
                 }
             },
             Source::Demo(script) => script.next().await.map(Ok),
+            Source::Received(body) => body.take(),
         }
     }
 

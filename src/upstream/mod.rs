@@ -27,7 +27,7 @@ pub use local::{LocalError, request as request_local};
 pub use post::{PostError, Poster};
 pub use sigv4::SigningKey;
 
-use crate::ledger::OpenHold;
+use crate::ledger::Held;
 
 /// Idle connections kept per host and worker.
 const IDLE_PER_HOST: usize = 256;
@@ -56,7 +56,7 @@ pub struct Answer {
 }
 
 /// Why there is no answer.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// No connection: the request cannot have reached the provider.
     #[error("no connection: {0}")]
@@ -81,7 +81,7 @@ impl Upstream {
     /// Says whether the provider can have seen the request: only `NotSent` is free of charge.
     pub async fn send(
         &self,
-        hold: &OpenHold,
+        hold: &impl Held,
         endpoint: &Endpoint,
         key: usize,
         encoded: Encoded,
@@ -131,7 +131,7 @@ fn pool(connect_timeout: Duration) -> Pool {
 
 async fn exchange(
     pool: &Pool,
-    hold: &OpenHold,
+    hold: &impl Held,
     request: Request<Full<Bytes>>,
     patience: Duration,
 ) -> Result<Answer, SendError> {

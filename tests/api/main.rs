@@ -26,6 +26,7 @@ mod gemini;
 mod holds;
 mod injection;
 mod input;
+mod lanes;
 mod lifecycle;
 mod limits;
 mod markup;

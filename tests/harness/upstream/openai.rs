@@ -330,6 +330,10 @@ pub(super) fn embeddings(body: &Value, script: &Script) -> Reply {
         Some(items) if many => items.iter().collect(),
         _ => vec![input],
     };
+    let says = |input: &Value, word: &str| input.as_str().is_some_and(|text| text.contains(word));
+    if inputs.iter().any(|input| says(input, "poison")) {
+        return refuse(400, script);
+    }
     let count = |input: &Value| match input {
         Value::String(text) => text.split_whitespace().count().max(1) as u64,
         Value::Array(tokens) => tokens.len() as u64,
@@ -338,9 +342,13 @@ pub(super) fn embeddings(body: &Value, script: &Script) -> Reply {
     let tokens: u64 =
         script.prompt.unwrap_or_else(|| inputs.iter().map(|input| count(input)).sum());
     let dimensions = body["dimensions"].as_u64().unwrap_or(8);
-    let row = |(index, _): (usize, &&Value)| {
+    let row = |(index, input): (usize, &&Value)| {
+        // A text may say which number its vector is made of; else it is its place.
+        let said = input.as_str().and_then(|text| text.split("item=").nth(1));
+        let said = said.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+        let of: usize = said.unwrap_or(index);
         let floats: Vec<f32> =
-            (0..dimensions).map(|at| (at as f32 + 1.0) / 8.0 + index as f32).collect();
+            (0..dimensions).map(|at| (at as f32 + 1.0) / 8.0 + of as f32).collect();
         let embedding = match body["encoding_format"].as_str() {
             Some("base64") => json!(base64(&floats)),
             _ => json!(floats),
