@@ -14,6 +14,7 @@ use super::{Answered, CallError, Inbound, Operation, Origin, Reply, Runtime, Ser
 use crate::cache::{self, Answer, Asked, Cache, Content, Fingerprint, Form, Kept, Scope};
 use crate::clock;
 use crate::ledger::{Attempt, Counted, OpenHold, Outcome, Refused, Settled};
+use crate::prompts::Keep;
 use crate::routing::{Route, Target};
 use crate::tenants::Caller;
 
@@ -69,7 +70,8 @@ pub(super) fn look(
     route: &Route,
     cap: u64,
 ) -> Result<Seat, CallError> {
-    let make = |fill, cached| match inbound.cache {
+    let wish = inbound.cache_use();
+    let make = |fill, cached| match wish {
         CacheUse::Only => Err(CallError::NotCached),
         _ => Ok(Seat::Make(fill, cached)),
     };
@@ -83,13 +85,19 @@ pub(super) fn look(
     let prompt = inbound.prompt.as_ref();
     let read = prompt.map_or(operation.dialect(), |prompt| prompt.dialect);
     let given_again = is_given_again(operation.dialect()) && is_given_again(read);
-    if inbound.cache == CacheUse::NoStore || !given_again || !cache::is_deterministic(asked) {
+    let keep = prompt.and_then(|prompt| prompt.keep);
+    let off = wish == CacheUse::NoStore || keep == Some(Keep::Off);
+    if off || !given_again || !cache::is_deterministic(asked) {
         return make(None, Some(Cached::Bypass));
     }
     let site = |target: &'_ Target| runtime.providers.get(target.provider);
     let policy = cache.policy();
     let Some(keep_for) = policy.keep_for(&caller.account, &caller.key, operation.model()) else {
         return make(None, Some(Cached::Bypass));
+    };
+    let keep_for = match keep {
+        Some(Keep::For(most)) => keep_for.min(most),
+        Some(Keep::Off | Keep::Refresh) | None => keep_for,
     };
     let targets = route.targets.iter().map(|target| {
         (
@@ -114,7 +122,7 @@ pub(super) fn look(
         Operation::Chat(request) if request.stream => Form::Stream { usage: request.include_usage },
         Operation::Chat(_) | Operation::Embeddings(_) | Operation::Task(_) => Form::Whole,
     };
-    if inbound.cache != CacheUse::Refresh
+    if wish != CacheUse::Refresh
         && let Some(answer) = cache.get(&key, form, keep_for)
     {
         return Ok(Seat::Kept(answer));

@@ -45,6 +45,7 @@ pub use sizes::Sizes;
 use crate::cache::{Answer, Content, Fingerprint, Form};
 use crate::clock;
 use crate::ledger::{CallId, KeyName, Keyed, Settled};
+use crate::prompts::Keep;
 use crate::routing::{End, NoRoute, Permit, Route, Target};
 use crate::tenants::{Caller, Priority};
 
@@ -74,6 +75,15 @@ pub struct Inbound {
 }
 
 impl Inbound {
+    /// What is asked of the cache, by the client and by the template.
+    fn cache_use(&self) -> CacheUse {
+        match (self.prompt.as_ref().and_then(|prompt| prompt.keep), self.cache) {
+            (Some(Keep::Off), CacheUse::Allowed | CacheUse::Refresh) => CacheUse::NoStore,
+            (Some(Keep::Refresh), CacheUse::Allowed) => CacheUse::Refresh,
+            (_, asked) => asked,
+        }
+    }
+
     /// How urgent the call is.
     fn priority(&self, caller: &Caller) -> Priority {
         self.priority.map_or(caller.priority, |asked| asked.min(caller.priority))
@@ -105,6 +115,8 @@ pub struct Prompted {
     pub dialect: tollgate_providers::Dialect,
     /// What the reply repeats of the client's own request.
     pub echo: String,
+    /// What the template says of keeping its replies.
+    pub keep: Option<Keep>,
 }
 
 /// What `serve` has for the client.
@@ -245,7 +257,7 @@ impl Making {
     /// they have its answer; one with a deadline would end for others too when that passes.
     fn may_join(&self, inbound: &Inbound) -> bool {
         let plain = self.key.is_none() && inbound.deadline.is_none();
-        plain && inbound.cache == CacheUse::Allowed
+        plain && inbound.cache_use() == CacheUse::Allowed
     }
 }
 

@@ -9,8 +9,8 @@ use toml::de::DeValue;
 use super::{
     names::Names,
     reader::{Field, Section, did_you_mean},
-    values::parse_duration,
 };
+use crate::clock::parse_duration;
 
 /// The operations that a limit can be narrowed to.
 pub const ENDPOINTS: [&str; 4] = ["chat.completions", "embeddings", "moderations", "rerank"];

@@ -15,6 +15,7 @@ use super::{
     reader::{Field, did_you_mean, shorten},
     secret::Secret,
 };
+use crate::clock::parse_duration;
 
 /// No timeout is longer: beyond a day it is a slip of the unit.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
@@ -185,23 +186,6 @@ fn read_secret(path: &Path) -> Result<String, String> {
 pub(super) fn is_variable_name(text: &str) -> bool {
     let starts_well = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     starts_well && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-}
-
-/// A whole number and its unit; `None` if it is anything else.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
-    let text = text.trim();
-    let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(unit_at);
-    let number: u64 = number.parse().ok()?;
-    let millis = match unit.trim_start() {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number.checked_mul(millis).map(Duration::from_millis)
 }
 
 /// What a base URL may not be: not HTTP, without a host, or with anything that belongs to a single

@@ -43,6 +43,10 @@ impl<'t> Notes<'t> {
         self.found.push(Problem { file, line, excerpt, message });
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
     pub(super) fn into_found(self) -> Vec<Problem> {
         self.found
     }

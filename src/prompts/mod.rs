@@ -4,6 +4,7 @@
 mod case;
 mod folder;
 mod front;
+mod import;
 mod library;
 mod schema;
 mod settings;
@@ -11,8 +12,10 @@ mod template;
 
 pub use case::{Case, Outcome};
 pub use folder::{File, read_folder};
+pub use import::{Imported, Maker, import};
 pub use library::{Label, Library, NoPrompt, Shelf, Stored, Version, is_label};
 pub use schema::Mismatch;
+pub use settings::Keep;
 pub use template::{RenderError, Rendered, Template};
 
 /// Something wrong with a template's file.

@@ -1,6 +1,8 @@
 //! A template's front matter: the model, what it takes and gives, and the members of the request that
 //! are the same for every call.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -8,9 +10,19 @@ use toml::de::{DeTable, DeValue};
 use super::case::{self, Case};
 use super::front::{Notes, json};
 use super::schema::{self, Schema};
+use crate::clock::parse_duration;
 
-const KEYS: [&str; 8] =
-    ["description", "model", "parameters", "inputs", "output", "tools", "tool_choice", "tests"];
+const KEYS: [&str; 9] = [
+    "cache",
+    "description",
+    "inputs",
+    "model",
+    "output",
+    "parameters",
+    "tests",
+    "tool_choice",
+    "tools",
+];
 /// The request's cap on its output.
 pub(super) const CAP: &str = "max_completion_tokens";
 /// Parameters by their name here and in the request.
@@ -25,10 +37,23 @@ const PARAMETERS: [(&str, &str); 8] = [
     ("reasoning_effort", "reasoning_effort"),
 ];
 
+/// What a template says of keeping its replies; it never makes one be kept for longer than the
+/// configuration does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// None is kept, and none that is kept is given.
+    Off,
+    /// Each call is made, and its reply replaces what is kept, for those who ask for no other.
+    Refresh,
+    /// At most for so long.
+    For(Duration),
+}
+
 /// What the front matter says.
 pub(super) struct Settings {
     pub(super) description: Option<String>,
     pub(super) model: String,
+    pub(super) cache: Option<Keep>,
     pub(super) inputs: Schema,
     pub(super) defaults: Map<String, Value>,
     pub(super) output: Option<Schema>,
@@ -74,6 +99,7 @@ pub(super) fn read(front: &str, at: usize, notes: &mut Notes<'_>) -> Option<Sett
     if model.is_none() {
         notes.at(at, "`model` is missing: the model or alias that answers");
     }
+    let cache = cache(&front, notes);
     let (inputs, defaults) = inputs(&front, notes);
     let output = output(&front, notes);
     let mut fixed = Map::new();
@@ -87,7 +113,16 @@ pub(super) fn read(front: &str, at: usize, notes: &mut Notes<'_>) -> Option<Sett
     }
     let tests = front.list("tests", notes);
     let tests = tests.iter().filter_map(|test| case::read(test, notes)).collect();
-    Some(Settings { description, model: model?, inputs: inputs?, defaults, output, fixed, tests })
+    Some(Settings {
+        description,
+        model: model?,
+        cache,
+        inputs: inputs?,
+        defaults,
+        output,
+        fixed,
+        tests,
+    })
 }
 
 impl Front<'_> {
@@ -147,6 +182,20 @@ impl Front<'_> {
         };
         items.iter().filter_map(|item| self.placed(item, notes)).collect()
     }
+}
+
+fn cache(front: &Front<'_>, notes: &mut Notes<'_>) -> Option<Keep> {
+    let Placed { value, at } = front.get("cache", notes)?;
+    let said = match value.as_str() {
+        Some("off") => Some(Keep::Off),
+        Some("refresh") => Some(Keep::Refresh),
+        Some(text) => parse_duration(text).filter(|ttl| !ttl.is_zero()).map(Keep::For),
+        None => None,
+    };
+    if said.is_none() {
+        notes.at(at, "`cache` is \"off\", \"refresh\" or how long replies are kept: \"10m\"");
+    }
+    said
 }
 
 /// Each input is a JSON Schema of its own. `default` gives it a value, `required = false` lets it be

@@ -12,7 +12,7 @@ use super::Problem;
 use super::case::Case;
 use super::front::{self, Notes, Part};
 use super::schema::{Mismatch, Schema};
-use super::settings::{self, CAP, Settings};
+use super::settings::{self, CAP, Keep, Settings};
 
 /// Steps of the template engine for one part.
 const FUEL: u64 = 100_000;
@@ -28,6 +28,8 @@ pub struct Template {
     pub description: Option<String>,
     /// The model or alias that answers.
     pub model: String,
+    /// What it says of keeping its replies.
+    pub cache: Option<Keep>,
     /// Its tests.
     pub tests: Vec<Case>,
     inputs: Schema,
@@ -216,10 +218,11 @@ fn read(text: &str, notes: &mut Notes<'_>) -> Option<Template> {
     let cut = front::cut(text, notes)?;
     let settings = settings::read(cut.front, cut.front_at, notes)?;
     let engine = compile(&cut.parts, &settings, notes);
-    let Settings { description, model, inputs, defaults, output, fixed, tests } = settings;
+    let Settings { description, model, cache, inputs, defaults, output, fixed, tests } = settings;
     Some(Template {
         description,
         model,
+        cache,
         tests,
         inputs,
         defaults,

@@ -1,7 +1,10 @@
 //! Prompts as endpoints and as models: typed, versioned, checked, and accounted like any call.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
+use crate::harness::eventually;
 use crate::harness::gateway::Gateway;
 use crate::harness::stage::{CHAT, RICH, configuration, row_of};
 use crate::harness::upstream::Upstream;
@@ -281,4 +284,77 @@ async fn a_response_is_asked_of_a_template_by_model_or_by_prompt_object() {
         assert!(matches!(refused.status, 400 | 404), "{more}: {}", refused.text());
         assert_eq!(refused.json()["error"]["param"], param, "{more}: {}", refused.text());
     }
+}
+
+#[tokio::test]
+async fn a_template_says_whether_and_how_long_its_replies_are_kept_and_never_for_longer() {
+    let template = |cache: &str| {
+        let front = format!("+++\n{cache}\n");
+        SUMMARIZE.replacen("+++\n", &front, 1).replace("64\n", "64\ntemperature = 0\n")
+    };
+    let texts = ["", "cache = \"off\"", "cache = \"refresh\"", "cache = \"50ms\""].map(template);
+    let [plain, off, refresh, brief] = &texts;
+    let all = [("plain", plain), ("never", off), ("fresh", refresh), ("brief", brief)];
+    let all = all.map(|(name, text)| (name, text.as_str()));
+    let set = Set::new(&all, &format!("[cache]\nttl = \"1h\"\n\n{RICH}")).await;
+    let client = set.gateway.client("acme");
+    let ask = async |name: &str, wish: Option<&str>| {
+        let body = json!({ "model": format!("prompt/{name}"),
+            "messages": [{ "role": "user", "content": "@@tokens=5@@" }] });
+        let client = match wish {
+            Some(wish) => client.and_header("x-tollgate-cache", wish),
+            None => set.gateway.client("acme"),
+        };
+        let answer = client.post(CHAT, &body).await;
+        (answer.status, answer.header("x-tollgate-cache").unwrap_or("nothing").to_owned())
+    };
+    for (name, wish, status, said) in [
+        ("plain", None, 200, "miss"),
+        ("plain", None, 200, "hit"),
+        ("never", None, 200, "bypass"),
+        ("never", Some("refresh"), 200, "bypass"),
+        ("fresh", None, 200, "miss"),
+        ("fresh", None, 200, "miss"),
+        ("fresh", Some("only"), 200, "hit"),
+    ] {
+        let answer = ask(name, wish).await;
+        assert_eq!(answer, (status, said.to_owned()), "{name} {wish:?}");
+    }
+    assert_eq!(ask("never", Some("only")).await.0, 504);
+    ask("brief", None).await;
+    eventually("the reply is forgotten", Duration::from_secs(20), async || {
+        (ask("brief", None).await.1 == "miss").then_some(())
+    })
+    .await;
+    // Another version is another request, whatever it says.
+    set.write("plain", &format!("{plain} Please."));
+    let reloaded = set.gateway.admin_client().post("/admin/reload", &json!({})).await;
+    assert_eq!(reloaded.status, 200, "{}", reloaded.text());
+    assert_eq!(ask("plain", None).await, (200, "miss".to_owned()));
+    set.gateway.audit().unwrap();
+}
+
+#[tokio::test]
+async fn a_file_of_another_maker_is_imported_served_and_refused_by_field_and_line() {
+    let set = Set::new(&[("summarize", SUMMARIZE)], RICH).await;
+    let path = |name: &str| set.gateway.dir().join(name).display().to_string();
+    let (file, made) = (path("greet.prompt"), path("prompts/greet.md"));
+    let text = "---\nvariant: b\nmodel: gpt-4o-mini\ninput:\n  schema:\n    guest: string\n---\nGreet {{guest}}.\n";
+    std::fs::write(&file, text).unwrap();
+    let imported = set.gateway.run(&["prompt", "import", &file, "--output", &made]);
+    let told = String::from_utf8_lossy(&imported.stderr);
+    assert!(imported.status.success() && told.contains("greet.prompt:2: variant"), "{told}");
+    let again = set.gateway.run(&["prompt", "import", &file, "--output", &made]);
+    assert!(!again.status.success(), "a file that is there is not written over");
+    let reloaded = set.gateway.admin_client().post("/admin/reload", &json!({})).await;
+    assert_eq!(reloaded.status, 200, "{}", reloaded.text());
+    let inputs = json!({ "inputs": { "guest": "Ada" } });
+    let client = set.gateway.client("acme");
+    assert_eq!(client.post("/v1/prompts/greet", &inputs).await.status, 200);
+    assert_eq!(set.upstream.last().json()["messages"][0]["content"], "Greet Ada.");
+    std::fs::write(&file, text.replace("{{guest}}", "{{history}}")).unwrap();
+    let refused = set.gateway.run(&["prompt", "import", &file]);
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && told.contains("greet.prompt:8:"), "{told}");
+    assert!(refused.stdout.is_empty());
 }

@@ -25,7 +25,8 @@ pub use file::{AuditArgs, BackupArgs, RestoreArgs};
 pub use key::{KeyCommand, KeyCreateArgs, KeyListArgs, KeyRevokeArgs};
 pub use models::{ModelsArgs, PricesArgs};
 pub use prompt::{
-    PromptCommand, PromptDiffArgs, PromptPublishArgs, PromptRunArgs, PromptShowArgs, PromptTestArgs,
+    PromptCommand, PromptDiffArgs, PromptImportArgs, PromptMaker, PromptPublishArgs, PromptRunArgs,
+    PromptShowArgs, PromptTestArgs,
 };
 pub use report::{ReportArgs, ReportFormat, StatementArgs};
 

@@ -1,6 +1,8 @@
 //! `tollgate prompt`: templates tried, compared and published.
 
-use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
 
 /// `tollgate prompt`.
 #[derive(Debug, Subcommand)]
@@ -17,6 +19,35 @@ pub enum PromptCommand {
     Diff(PromptDiffArgs),
     /// Publish the folder's text as a version, and move a label to it
     Publish(PromptPublishArgs),
+    /// Write a file of dotprompt, Prompty or Langfuse as a template
+    Import(PromptImportArgs),
+}
+
+/// `tollgate prompt import`.
+#[derive(Args, Debug)]
+pub struct PromptImportArgs {
+    /// The file: .prompt, .prompty, or Langfuse's .json
+    pub file: PathBuf,
+    /// Whose file it is, where its ending does not say
+    #[arg(long, value_enum)]
+    pub from: Option<PromptMaker>,
+    /// The model or alias that answers, in the place of the file's own
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Where the template is written, a file that is not there yet [default: standard output]
+    #[arg(short, long)]
+    pub output: Option<PathBuf>,
+}
+
+/// Whose file is imported.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PromptMaker {
+    /// Google's dotprompt
+    Dotprompt,
+    /// Microsoft's Prompty
+    Prompty,
+    /// JSON of Langfuse's API
+    Langfuse,
 }
 
 /// `tollgate prompt show`.

@@ -1,6 +1,7 @@
 //! `tollgate prompt`: what there is, what it says, what it costs, and whether its tests pass.
 
 mod diff;
+mod import;
 mod run;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,10 @@ use tollgate::prompts::{Library, Version};
 use super::{admin, configuration, key::open};
 
 pub(super) fn run(global: &Global, command: PromptCommand, output: &mut Output) -> Result<Exit> {
+    // Another maker's file has nothing to do with a gateway.
+    if let PromptCommand::Import(args) = &command {
+        return import::run(args, output);
+    }
     let Some(snapshot) = configuration(global, output)? else { return Ok(Exit::Found) };
     match command {
         PromptCommand::List => list(global, &snapshot, output),
@@ -33,6 +38,7 @@ pub(super) fn run(global: &Global, command: PromptCommand, output: &mut Output) 
             diff::show(&runtime(&snapshot)?, [old, new], output)?;
             Ok(if old.digest == new.digest { Exit::Good } else { Exit::Found })
         }
+        PromptCommand::Import(args) => import::run(&args, output),
         PromptCommand::Publish(args) => publish(global, &snapshot, &args, output),
     }
 }

@@ -101,7 +101,8 @@ fn describe(library: &Library, version: &Version) -> Value {
 
 fn prompted(version: &Version, dialect: Dialect) -> Prompted {
     let (name, tag) = (version.name.clone(), version.tag.clone());
-    Prompted { name, tag, dialect, echo: String::new() }
+    let keep = version.template.cache;
+    Prompted { name, tag, dialect, echo: String::new(), keep }
 }
 
 /// The template that a model's name asks for.
