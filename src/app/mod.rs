@@ -262,6 +262,7 @@ impl Gateway {
                     publisher,
                     ledger: services.ledger.clone(),
                     cache: services.cache.clone(),
+                    together: services.together.clone(),
                     reader,
                     key,
                     prices: Arc::new(move |provider, model| {

@@ -18,7 +18,8 @@ use tollgate_accounting::{Limit, PriceList, Timestamp};
 use super::prompts::admin as prompts;
 use super::strangers::{Way, wait};
 use super::{Watched, corrections, purge, targets, view};
-use crate::cache::Current;
+use crate::cache::{Current, Fingerprint, Form};
+use crate::call::Flights;
 use crate::control::{Control, ControlError, NewKey, Publisher};
 use crate::ledger::{CallId, Filter, GroupBy, Ledger, Question, Reader, Refused, StoreError};
 use crate::tenants::Strangers;
@@ -42,6 +43,8 @@ pub struct Admin {
     pub reader: Arc<Reader>,
     /// Replies that are kept, if any are.
     pub cache: Arc<Current>,
+    /// Identical calls in flight.
+    pub together: Flights<(Fingerprint, Form)>,
     /// A keyed digest of the admin key, and the key of the digest.
     pub key: AdminKey,
     /// What models cost, for rating calls anew.

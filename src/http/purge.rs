@@ -11,12 +11,14 @@ use super::admin::{Admin, Problem};
 use super::query;
 use crate::cache::{Cache, Purge};
 
-/// How much is kept, of how much.
+/// How much is kept, of how much, and how many clients wait for replies that others may join.
 pub(super) async fn kept(State(admin): State<Admin>) -> Result<Response, Problem> {
     let cache = cache(&admin)?;
     let (bytes, entries) = (cache.bytes(), cache.entries());
     let most = cache.policy().bounds.max_bytes;
-    Ok(super::json(&json!({ "bytes": bytes, "entries": entries, "max_bytes": most })))
+    let waiting = admin.together.clients();
+    let told = json!({ "bytes": bytes, "entries": entries, "max_bytes": most, "waiting": waiting });
+    Ok(super::json(&told))
 }
 
 /// Forgets replies of `?account=` (and all below it), `?model=`, `?prompt=` (a name, or one version of

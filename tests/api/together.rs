@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::client::{Client, Response};
-use crate::harness::eventually;
 use crate::harness::ledger::entries;
 use crate::harness::stage::{CHAT, RICH, Stage, chat, nanos, streamed};
+use crate::harness::{Dice, env_count, eventually};
 
 /// Identical calls at once in the large test.
 const CROWD: usize = 1000;
@@ -46,6 +46,15 @@ fn told(stage: &Stage) -> (BTreeMap<String, usize>, i64) {
     let rows = entries(&stage.gateway);
     rows.iter().for_each(|row| *outcomes.entry(row.outcome.clone()).or_default() += 1);
     (outcomes, rows.iter().map(|row| row.charged).sum())
+}
+
+/// Waits until at least so many clients wait for replies in flight.
+async fn waiting(stage: &Stage, clients: u64) {
+    eventually("the clients wait", Duration::from_secs(30), async || {
+        let told = stage.gateway.admin_get("/admin/cache").await.json();
+        (told["waiting"].as_u64()? >= clients).then_some(())
+    })
+    .await;
 }
 
 /// What a client makes of a stream, without the figures of the call.
@@ -141,7 +150,7 @@ async fn the_call_goes_on_for_those_who_joined_when_the_first_client_leaves() {
         if at > 0 {
             first.until(at).await.unwrap();
         } else {
-            tokio::time::sleep(Duration::from_millis(1500)).await;
+            waiting(&stage, 9).await;
         }
         drop(first);
         let others = others.await.unwrap();
@@ -155,6 +164,43 @@ async fn the_call_goes_on_for_those_who_joined_when_the_first_client_leaves() {
     stage.nothing_held().await;
     let (outcomes, _) = told(&stage);
     assert_eq!((outcomes["completed"], outcomes["joined"]), (5, 40), "{outcomes:?}");
+    stage.gateway.audit().unwrap();
+}
+
+#[tokio::test]
+async fn a_crowd_gets_its_reply_wherever_the_first_client_is_killed() {
+    let seed = env_count("TOLLGATE_SEED", 7) as u64;
+    println!("TOLLGATE_SEED={seed}");
+    let mut dice = Dice::new(seed);
+    let stage = stage().await;
+    let client = stage.gateway.client("acme");
+    let (kills, crowd) = (env_count("TOLLGATE_LEADERS", 4), CROWD / 8);
+    for kill in 0..kills {
+        let body = fixed(streamed(&format!("{kill} @@tokens=40 before=4000 pause=20@@")));
+        let bytes = serde_json::to_vec(&body).unwrap();
+        let mut first = client.open("POST", CHAT, &bytes).await.unwrap();
+        waiting(&stage, 1).await;
+        let others = {
+            let (client, body) = (client.clone(), body.clone());
+            tokio::spawn(async move { at_once(&client, &body, crowd).await })
+        };
+        waiting(&stage, 2).await;
+        let at = usize::try_from(dice.below(9_000)).unwrap();
+        first.until(at).await.unwrap();
+        drop(first);
+        let others = others.await.unwrap();
+        for answer in &others {
+            assert!(answer.status == 200 && answer.whole, "at {at}: {}", answer.text());
+            assert_eq!(frames(answer), frames(&others[0]), "at {at}");
+        }
+        assert_eq!(stage.upstream.count(), kill + 1, "at {at}");
+    }
+    stage.nothing_held().await;
+    let (outcomes, charged) = told(&stage);
+    assert_eq!(outcomes["completed"], kills, "{outcomes:?}");
+    let spared = outcomes.get("joined").unwrap_or(&0) + outcomes.get("cached").unwrap_or(&0);
+    assert_eq!(spared, kills * crowd, "{outcomes:?}");
+    assert!(charged > 0);
     stage.gateway.audit().unwrap();
 }
 

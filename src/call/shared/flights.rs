@@ -110,6 +110,13 @@ impl<K> Default for Flights<K> {
     }
 }
 
+impl<K> Flights<K> {
+    /// Clients that wait for calls in flight, those that asked first among them.
+    pub fn clients(&self) -> usize {
+        lock(&self.0).values().map(|flight| *flight.interest.0.borrow()).sum()
+    }
+}
+
 impl<K: Eq + Hash + Clone> Flights<K> {
     pub(in crate::call) fn board(&self, key: K, id: CallId) -> Boarding<K> {
         let mut flights = lock(&self.0);
