@@ -11,7 +11,7 @@ use tollgate_providers::{Bounds, provider};
 use tollgate_tokenizer::family;
 
 use crate::alerts::{Hook, Settings};
-use crate::call::{Counting, OnClientGone, Runtime, Site};
+use crate::call::{Counting, OnClientGone, Payer, Runtime, Shadow, Site};
 use crate::clock;
 use crate::config::{self, AllowedModels, Snapshot};
 use crate::control::{Account, Plan, Tenancy};
@@ -114,10 +114,7 @@ pub(super) fn tenancy(snapshot: &Snapshot) -> Tenancy {
         zone: account.timezone.clone(),
         plan: account.plan.clone(),
         limits: account.limits.clone(),
-        holds: match account.holds {
-            config::Holds::Adaptive => Holds::Adaptive,
-            config::Holds::Strict => Holds::Strict,
-        },
+        holds: holds(account),
         models: match &account.models {
             AllowedModels::All => Allowed::All,
             AllowedModels::Only(names) => Allowed::Only(names.clone()),
@@ -136,6 +133,13 @@ pub(super) fn tenancy(snapshot: &Snapshot) -> Tenancy {
         plans: snapshot.plans.iter().map(plan).collect(),
         limits: gateway_limits(snapshot),
         zone: snapshot.gateway.timezone.clone(),
+    }
+}
+
+fn holds(account: &config::Account) -> Holds {
+    match account.holds {
+        config::Holds::Adaptive => Holds::Adaptive,
+        config::Holds::Strict => Holds::Strict,
     }
 }
 
@@ -196,6 +200,7 @@ pub(super) fn runtime(
         }
     };
     Ok(Runtime {
+        shadows: targets.shadows(),
         routes: targets.routes(),
         providers: sites,
         price_ceiling,
@@ -309,6 +314,27 @@ impl Targets {
             (open && target.prices.is_some()).then(|| alone(target))
         }));
         routes
+    }
+
+    /// What shadows the calls of an alias, by its name.
+    fn shadows(&self) -> HashMap<String, Arc<Shadow>> {
+        let shadow = |alias: &config::Alias| {
+            let config = alias.shadow.as_ref()?;
+            let mut accounts = self.snapshot.accounts.iter();
+            let account = accounts.find(|account| account.path == config.account)?;
+            let mut route = alone(self.target_of(&config.target)?);
+            route.max_output_tokens = alias.max_output_tokens;
+            let payer = Payer {
+                account: account.path.as_str().into(),
+                holds: holds(account),
+                require: words(&account.require),
+                terms: account.terms,
+                share: account.share,
+            };
+            let shadow = Shadow::new(route, payer, config.percent, config.at_once);
+            Some((alias.name.clone(), Arc::new(shadow)))
+        };
+        self.snapshot.models.values().filter_map(shadow).collect()
     }
 
     fn target_of(&self, target: &config::Target) -> Option<Target> {

@@ -16,6 +16,7 @@ pub mod quote;
 mod relay;
 mod repeat;
 mod services;
+mod shadow;
 mod shared;
 mod sizes;
 mod soon;
@@ -39,6 +40,7 @@ pub use queue::Queues;
 pub use relay::Relay;
 pub use repeat::well_formed_key;
 pub use services::{Drains, OnClientGone, Runtime, Services, Site, Worker};
+pub use shadow::{Payer, Shadow};
 pub use shared::{FellBehind, Flights, Reader, Streamed};
 pub use sizes::Sizes;
 
@@ -227,7 +229,8 @@ async fn made(
         }
         answers::Seat::Make(fill, cached) => {
             let key = keyed.zip(first);
-            let making = Making { runtime, route, cap, key, fill: None, cached };
+            let shadow = runtime.shadows.get(operation.model()).cloned();
+            let making = Making { runtime, route, cap, key, fill: None, cached, shadow };
             match fill {
                 Some(fill) if making.may_join(inbound) => {
                     together::serve(worker, caller, inbound, operation, making, fill).await
@@ -250,6 +253,8 @@ struct Making {
     /// Where its reply is to be kept.
     fill: Option<answers::Fill>,
     cached: Option<Cached>,
+    /// Where it may be made once more.
+    shadow: Option<Arc<Shadow>>,
 }
 
 impl Making {
@@ -275,7 +280,7 @@ async fn make(
 ) -> Result<Served, CallError> {
     let services = &worker.services;
     let (ledger, sizes) = (&services.ledger, &services.sizes);
-    let Making { runtime, route, cap, key, fill, cached } = making;
+    let Making { runtime, route, cap, key, fill, cached, shadow } = making;
     let (keyed, first) = key.unzip();
     let full = cap.0;
     let priority = inbound.priority(caller);
@@ -312,6 +317,9 @@ async fn make(
 
     let (hold, accepted) = attempts::walk(worker, &runtime, &ask, cap, hold, turn).await?;
     let attempts::Accepted { answer, site, candidate, permit, attempts, dropped } = accepted;
+    if let Some(shadow) = shadow {
+        shadow.follow(worker, &runtime, caller, inbound, operation);
+    }
     let target = candidate.target;
     services.prefixes.note(&trail, target, candidate.input.tokens, now);
     let from = Origin {

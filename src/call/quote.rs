@@ -345,6 +345,7 @@ mod tests {
             max_retries: 0,
         };
         Runtime {
+            shadows: std::collections::HashMap::new(),
             routes,
             providers: vec![Arc::new(site)],
             price_ceiling: None,

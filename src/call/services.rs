@@ -1,6 +1,7 @@
 //! What a call needs at hand: the services of one process, and what the configuration of the moment
 //! makes of them. Calls in flight keep the runtime they began with.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::lanes::{Lanes, Rules};
 use super::load::Load;
 use super::prefixes::Prefixes;
 use super::queue::Queues;
+use super::shadow::Shadow;
 use super::shared::Flights;
 use super::sizes::Sizes;
 use crate::cache::{Current, Fingerprint, Form};
@@ -60,6 +62,8 @@ pub struct Services {
 pub struct Runtime {
     /// Names to targets.
     pub routes: Routes,
+    /// Where a share of a name's calls is made once more.
+    pub shadows: HashMap<String, Arc<Shadow>>,
     /// By the index in a target.
     pub providers: Vec<Arc<Site>>,
     /// What a model without a price costs at most; `None` refuses it.

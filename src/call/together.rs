@@ -66,15 +66,8 @@ pub(super) async fn serve(
     let (served, mut answer) = oneshot::channel();
     let interest = lead.interest().clone();
     let _wanted = interest.want();
-    let call = Detached {
-        worker: worker.clone(),
-        caller: caller.clone(),
-        inbound: inbound.clone(),
-        chat: matches!(operation, Operation::Chat(_)),
-        dialect: operation.dialect(),
-        body: Bytes::copy_from_slice(operation.body()),
-        bounds: making.runtime.bounds,
-    };
+    let bounds = making.runtime.bounds;
+    let call = Detached::new(worker, caller.clone(), inbound.clone(), operation, bounds);
     services.drains.tasks.spawn(async move {
         let mut lead = Some(lead);
         let made = tokio::select! {
@@ -100,7 +93,7 @@ pub(super) async fn serve(
 }
 
 /// A call that does not end with its client.
-struct Detached {
+pub(super) struct Detached {
     worker: Worker,
     caller: Arc<Caller>,
     inbound: Inbound,
@@ -111,7 +104,27 @@ struct Detached {
 }
 
 impl Detached {
-    async fn run(
+    /// Of a chat or embeddings; `operation` is copied.
+    pub(super) fn new(
+        worker: &Worker,
+        caller: Arc<Caller>,
+        inbound: Inbound,
+        operation: &Operation<'_>,
+        bounds: Bounds,
+    ) -> Detached {
+        Detached {
+            worker: worker.clone(),
+            caller,
+            inbound,
+            chat: matches!(operation, Operation::Chat(_)),
+            dialect: operation.dialect(),
+            body: Bytes::copy_from_slice(operation.body()),
+            bounds,
+        }
+    }
+
+    /// Makes the call.
+    pub(super) async fn run(
         &self,
         making: Making,
         lead: &mut Option<super::Leading>,

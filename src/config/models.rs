@@ -9,7 +9,7 @@ use super::{
     prices::instant,
     providers::{is_model, tags},
     reader::{Field, Section},
-    snapshot::{Alias, End, Route, Target},
+    snapshot::{Account, Alias, End, Route, Shadow, Target},
 };
 
 const ROUTES: [(&str, Route); 5] = [
@@ -21,6 +21,8 @@ const ROUTES: [(&str, Route); 5] = [
 ];
 /// A plan tries its targets one after the other, so a longer list is a longer wait.
 const MOST_TARGETS: usize = 16;
+/// Shadow calls in flight at once, where nothing is said.
+const SHADOWS: usize = 8;
 
 /// An alias and where it stands, for what can only be judged when all else was read.
 pub(super) struct Placed<'t> {
@@ -30,6 +32,8 @@ pub(super) struct Placed<'t> {
     pub(super) targets: Vec<Field<'t>>,
     /// The name that takes its place.
     successor: Option<Field<'t>>,
+    /// Of its shadow: the account that pays, and the model.
+    pub(super) shadow: Option<(Field<'t>, Field<'t>)>,
 }
 
 /// Warns of aliases whose place is to be taken by nothing.
@@ -37,6 +41,28 @@ pub(super) fn successors(aliases: &[Placed<'_>], names: &Names) {
     for placed in aliases {
         if let (Some(field), Some(name)) = (&placed.successor, &placed.alias.end.successor) {
             names.warn_unless_known(field, name);
+        }
+    }
+}
+
+/// Shadows are paid by an account that there is, within limits of its own.
+pub(super) fn payers(aliases: &[Placed<'_>], accounts: &[Account]) {
+    for placed in aliases {
+        let (Some((field, _)), Some(shadow)) = (&placed.shadow, &placed.alias.shadow) else {
+            continue;
+        };
+        let path = &*shadow.account;
+        match accounts.iter().find(|account| account.path == path) {
+            None => {
+                let known = accounts.iter().map(|account| &*account.path);
+                let message = format!("there is no account `{path}`");
+                field.unknown_name::<()>(&message, known, path);
+            }
+            Some(account) if account.limits.is_empty() && account.plan.is_none() => {
+                let help = format!("add limits to [accounts.{path}]");
+                field.error_help::<()>("the account has no limits of its own", &help);
+            }
+            Some(_) => {}
         }
     }
 }
@@ -78,6 +104,8 @@ fn alias<'t>(name: &str, field: Field<'t>, table: Section<'t>, served: &Served<'
     };
     let on_context_length = kept(table.get("on_context_length"));
     let on_content_policy = kept(table.get("on_content_policy"));
+    let shadow = table.section("shadow").map(|table| shadow(&table, served));
+    let (shadowed, shadow) = shadow.flatten().unzip();
     let successor = table.get("successor");
     let end = end(name, &field, &table, successor.as_ref());
     if route == Route::Weighted && !targets.is_empty() && targets.iter().all(|(_, t)| t.weight == 0)
@@ -96,8 +124,32 @@ fn alias<'t>(name: &str, field: Field<'t>, table: Section<'t>, served: &Served<'
         on_context_length,
         on_content_policy,
         end,
+        shadow,
     };
-    Placed { field, alias, targets: places, successor }
+    Placed { field, alias, targets: places, successor, shadow: shadowed }
+}
+
+/// `[models.NAME.shadow]`, with the places of the account and the model.
+fn shadow<'t>(
+    table: &Section<'t>,
+    served: &Served<'_>,
+) -> Option<((Field<'t>, Field<'t>), Shadow)> {
+    let percent = table.require("percent", "of a hundred calls, so many are made once more");
+    let account = table.require("account", "it names the account that pays");
+    let at_once = table.get("at_once");
+    let model = table.get("model");
+    let target = aimed(table, Route::Ordered, served);
+    table.done();
+    let at_once = match at_once {
+        Some(field) => field.whole(1..=256).and_then(|most| usize::try_from(most).ok()),
+        None => Some(SHADOWS),
+    };
+    let percent = percent.and_then(|field| field.whole(1..=100));
+    let percent = percent.and_then(|percent| u32::try_from(percent).ok());
+    let (account, model) = (account?, model?);
+    let path = account.text()?.to_owned();
+    let shadow = Shadow { target: target?, percent: percent?, account: path, at_once: at_once? };
+    Some(((account, model), shadow))
 }
 
 /// `deprecated`, `sunset`, `successor` and `[[models.NAME.tighten]]`.
@@ -184,11 +236,17 @@ fn targets<'t>(list: &Field<'t>, route: Route, served: &Served<'_>) -> Vec<(Fiel
 
 fn target(item: &Field<'_>, route: Route, served: &Served<'_>) -> Option<Target> {
     let table = item.section()?;
+    let target = aimed(&table, route, served);
+    table.done();
+    target
+}
+
+/// The keys of a target, in a table that may have others.
+fn aimed(table: &Section<'_>, route: Route, served: &Served<'_>) -> Option<Target> {
     let provider_field = table.require("provider", "it names an entry of [providers]");
     let model_field = table.require("model", "the name by which the provider knows it");
     let weight_field = table.get("weight");
     let tags = tags(table.get("tags"));
-    table.done();
     let weight = match &weight_field {
         Some(field) if route != Route::Weighted => {
             field.warn("weights count only under route = \"weighted\"", None);

@@ -204,6 +204,8 @@ pub struct Alias {
     pub on_content_policy: Vec<Target>,
     /// How it comes to its end.
     pub end: End,
+    /// Where a share of its calls is made once more.
+    pub shadow: Option<Shadow>,
 }
 
 impl Alias {
@@ -212,6 +214,19 @@ impl Alias {
         let kept = self.on_context_length.iter().chain(&self.on_content_policy);
         self.targets.iter().chain(kept)
     }
+}
+
+/// Where a share of an alias's calls is made once more, at the operator's cost.
+#[derive(Debug)]
+pub struct Shadow {
+    /// The target.
+    pub target: Target,
+    /// Of a hundred calls, so many.
+    pub percent: u32,
+    /// The account that pays.
+    pub account: String,
+    /// The most in flight at once.
+    pub at_once: usize,
 }
 
 /// How an alias comes to its end.

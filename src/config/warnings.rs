@@ -46,7 +46,8 @@ pub(super) fn emptiness(
         let target = |target: &Target| target.provider == name;
         let of = |Placed { alias, .. }: &Placed<'_>| {
             let kept = alias.on_context_length.iter().chain(&alias.on_content_policy);
-            alias.targets.iter().chain(kept).any(target)
+            let shadow = alias.shadow.iter().map(|shadow| &shadow.target);
+            alias.targets.iter().chain(kept).chain(shadow).any(target)
         };
         let aliased = aliases.iter().any(of);
         if field.is_table() && served.nothing_at(name) && !aliased {
@@ -88,8 +89,10 @@ pub(super) fn prices(
         }
         models.iter().for_each(|(model, item)| warn(item, name, model));
     }
-    for Placed { alias, targets, .. } in aliases {
-        for (field, target) in targets.iter().zip(&alias.targets) {
+    for Placed { alias, targets, shadow, .. } in aliases {
+        let shadow = shadow.iter().map(|(_, model)| model);
+        let shadows = shadow.zip(alias.shadow.iter().map(|shadow| &shadow.target));
+        for (field, target) in targets.iter().zip(&alias.targets).chain(shadows) {
             // A model that its provider lists is warned of there.
             if !served.has(&target.provider, &target.model) {
                 warn(field, &target.provider, &target.model);

@@ -45,6 +45,7 @@ mod responses;
 mod responses_wire;
 mod routing;
 mod runs;
+mod shadow;
 mod signing;
 mod streams;
 mod together;
