@@ -360,6 +360,7 @@ mod tests {
             [("10%", 1_000), ("2.5%", 250), ("-5%", -500), ("+0.01 %", 1), ("10000%", 1_000_000)];
         for (text, basis_points) in good {
             assert_eq!(Markup::percent(text), Markup::basis_points(basis_points), "{text}");
+            assert_eq!(Markup::percent(text).map(Markup::share), Some(basis_points), "{text}");
         }
         for text in ["10", "%", "1.234%", "1.%", ".5%", "-101%", "10001%", "1e1%", "--1%", "1&%"] {
             assert_eq!(Markup::percent(text), None, "{text}");

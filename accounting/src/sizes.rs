@@ -141,6 +141,9 @@ mod tests {
         (1..=7).for_each(|size| sizes.observe(size));
         assert_eq!(sizes.mean(), Some(4));
         let mut sizes = OutputSizes::new();
+        [1, 2].into_iter().for_each(|size| sizes.observe(size));
+        assert_eq!(sizes.mean(), Some(2), "halves are rounded up");
+        let mut sizes = OutputSizes::new();
         (0..5_000).for_each(|n| sizes.observe(if n % 10 == 0 { 10_000 } else { 100 }));
         assert_eq!(OutputSizes::from_weights(sizes.weights()), Some(sizes.clone()));
         let mean = sizes.mean().unwrap();
