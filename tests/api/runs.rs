@@ -108,7 +108,7 @@ async fn a_stopped_run_has_its_streams_cut_and_settled_at_once() {
 #[tokio::test]
 async fn a_run_whose_time_is_over_has_nothing_in_flight() {
     let stage = Stage::new(ACME).await;
-    let (id, run) = minted(&stage, &json!({"budget_usd": "0.5", "expires_in": 8})).await;
+    let (id, run) = minted(&stage, &json!({"budget_usd": "0.5", "expires_in": 15})).await;
     let answer = run.post(CHAT, &streamed("@@tokens=2000 pause=20@@")).await;
     assert!(answer.text().contains("its time is over"), "{}", answer.text());
     let row = stage.row(&answer).await;

@@ -10,7 +10,21 @@ pub(crate) use reply::{encode_reply, has_both_sides, write_call, write_usage};
 pub(crate) use request::{decode, include_usage, stop};
 pub(crate) use stream::Encoder;
 
+use tollgate_accounting::ServiceTier;
+
 use crate::unified::FinishReason;
+
+/// OpenAI's word for the service tier that a provider names, for its clients read no other; none where
+/// it has none, as for a batch's.
+pub(crate) fn tier_word(tier: &str) -> Option<&str> {
+    match ServiceTier::reported(tier) {
+        Some(ServiceTier::Standard) => Some("default"),
+        Some(ServiceTier::Flex) => Some("flex"),
+        Some(ServiceTier::Priority) => Some("priority"),
+        Some(ServiceTier::Batch) => None,
+        None => matches!(tier, "auto" | "scale").then_some(tier),
+    }
+}
 
 /// The hub's reason in this dialect's words.
 pub(crate) fn finish_word<'f>(reason: &'f FinishReason<'_>) -> &'f str {
@@ -32,5 +46,25 @@ pub(crate) fn finish_reason(word: crate::Text<'_>) -> FinishReason<'_> {
         "function_call" => FinishReason::FunctionCall,
         "content_filter" => FinishReason::ContentFilter,
         _ => FinishReason::Other(word),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_providers_service_tier_is_told_in_words_that_clients_know() {
+        for (theirs, told) in [
+            ("standard", Some("default")),
+            ("on_demand", Some("default")),
+            ("PRIORITY", Some("priority")),
+            ("flex", Some("flex")),
+            ("auto", Some("auto")),
+            ("batch", None),
+            ("dedicated", None),
+        ] {
+            assert_eq!(tier_word(theirs), told, "{theirs}");
+        }
     }
 }

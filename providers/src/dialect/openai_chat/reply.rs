@@ -2,7 +2,7 @@
 
 use tollgate_accounting::{Class, Usage};
 
-use super::finish_word;
+use super::{finish_word, tier_word};
 use crate::dialect::EncodeOptions;
 use crate::dialect::json::{Object, array};
 use crate::unified::{Block, Choice, Reply};
@@ -16,7 +16,7 @@ pub(crate) fn encode_reply(reply: &Reply<'_>, options: &EncodeOptions<'_>) -> Ve
     top.num("created", reply.created.unwrap_or(options.created));
     top.str("model", reply.model.as_deref().unwrap_or(options.model));
     array(top.key("choices"), &reply.choices, |out, choice| write_choice(out, choice));
-    if let Some(tier) = &reply.service_tier {
+    if let Some(tier) = reply.service_tier.as_deref().and_then(tier_word) {
         top.str("service_tier", tier);
     }
     if has_both_sides(&reply.usage.usage) {

@@ -2,6 +2,7 @@
 
 use super::output::{Head, Item, Kind, Piece, Status};
 use crate::dialect::EncodeOptions;
+use crate::dialect::openai_chat::tier_word;
 use crate::unified::{Block, Choice, Reply};
 
 /// The body of a whole reply. This dialect has one choice.
@@ -11,7 +12,7 @@ pub(crate) fn encode_reply(reply: &Reply<'_>, options: &EncodeOptions<'_>) -> Ve
         head.model = model.to_string();
     }
     head.created = reply.created.unwrap_or(options.created);
-    head.service_tier = reply.service_tier.as_ref().map(ToString::to_string);
+    head.service_tier = reply.service_tier.as_deref().and_then(tier_word).map(str::to_owned);
     head.usage = reply.usage;
     let choice = reply.choices.first();
     let items = choice.map(|choice| items(&head.id, choice)).unwrap_or_default();

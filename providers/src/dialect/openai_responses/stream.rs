@@ -3,6 +3,7 @@
 
 use super::output::{Head, Item, Kind, Piece, Status, frame, write_summary};
 use crate::dialect::json::Object;
+use crate::dialect::openai_chat::tier_word;
 use crate::dialect::{EncodeOptions, StreamEncoder};
 use crate::unified::{Event, FinishReason, Part, UsageReport, WireError};
 
@@ -311,8 +312,8 @@ impl StreamEncoder for Encoder {
                     self.head.model = model.to_owned();
                 }
                 self.head.created = created.unwrap_or(self.head.created);
-                if let Some(tier) = service_tier {
-                    self.head.service_tier = Some(tier.to_string());
+                if let Some(tier) = service_tier.as_deref().and_then(tier_word) {
+                    self.head.service_tier = Some(tier.to_owned());
                 }
                 self.start(out);
             }
