@@ -20,8 +20,8 @@ use super::super::recover::Begun;
 use super::super::reserve::Reserve;
 use super::super::store::{self, Durability};
 use super::super::{
-    Administered, Admission, Attempt, CallFacts, CallId, Counted, Entry, Kind, Ledger, OpenHold,
-    Outcome, Reader, Refused, audit,
+    Administered, Admission, Attempt, CallFacts, CallId, Counted, Entry, Held, Kind, Ledger,
+    OpenHold, Outcome, Reader, Refused, audit,
 };
 use super::{AtomicBool, AtomicU64, Mutex, Ordering, thread};
 use crate::clock;
