@@ -43,7 +43,7 @@ fn main() {
         sqlite.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
     };
     println!(
-        "SQLite {}, {} MB: {} rows, {} roll-ups of {} facets",
+        "SQLite {}, {} MB: {} rows, roll-ups of {} hours of {} facets",
         rusqlite::version(),
         bytes / 1_000_000,
         count("entries"),
@@ -131,7 +131,7 @@ impl Asked {
         };
         let by = self.by.iter().map(|by| by.parse().unwrap()).collect();
         let zone = TimeZone::get(self.zone).unwrap();
-        let question = Question { filter, by, zone, top: None };
+        let question = Question { zone, ..Question::new(filter, by) };
         let (mut took, mut found) = (Vec::new(), 0);
         for _ in 0..TIMES {
             let since = Instant::now();
@@ -204,7 +204,7 @@ fn compare(reader: &Reader, sqlite: &rusqlite::Connection) {
     }
     for (pair, expected) in pairs.iter().zip(&sums) {
         let by: Vec<GroupBy> = pair.iter().map(|at| GROUPINGS[*at].0.parse().unwrap()).collect();
-        let question = Question::new(Filter::default(), by.clone());
+        let question = Question::new(Filter::default(), by.clone()).untimed();
         let found: BTreeMap<Vec<Arc<str>>, Sums> = reader
             .report(&question)
             .unwrap()

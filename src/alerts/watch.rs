@@ -82,7 +82,7 @@ pub(super) fn figures(
         let at = |hour: i64| Timestamp::from_micros(hour.saturating_mul(HOUR));
         let filter = Filter { from: Some(at(hour - DAYS * 24)), ..Filter::default() };
         let by = vec![GroupBy::Account(Some(1)), GroupBy::Time(Span::Hour)];
-        let rows = reader.report(&Question::new(filter, by))?;
+        let rows = reader.report(&Question::new(filter, by).untimed())?;
         // The hour that runs, and the one before it: its last calls are settled only now.
         let charged: Vec<Hour<'_>> = rows.iter().filter_map(charged).collect();
         for hour in [hour - 1, hour] {

@@ -46,7 +46,9 @@ pub(super) fn run(global: &Global, args: ReportArgs, output: &mut Output) -> Res
     }
     let format = Format::chosen(args.format.and_then(ReportFormat::of_rows), global);
     let zone = TimeZone::get(&zone).with_context(|| format!("there is no zone {zone}"))?;
-    let question = Question { filter, by: args.by, zone, top: args.top };
+    // A chart is of what was charged.
+    let times = args.format != Some(ReportFormat::Chart);
+    let question = Question { filter, by: args.by, zone, top: args.top, times };
     let rows = reader.report(&question)?;
     let chart = chart(&rows, &question.by);
     if let Some(file) = &args.plot {
@@ -104,7 +106,7 @@ fn before(reader: &Reader, question: &Question) -> Result<Vec<ReportRow>> {
     let from = question.filter.from.context("--compare wants --from")?;
     let to = question.filter.to.unwrap_or_else(clock::now);
     let begin = earlier(from, to, &question.zone)?;
-    let mut question = Question { top: None, ..question.clone() };
+    let mut question = Question { top: None, ..question.clone().untimed() };
     (question.filter.from, question.filter.to) = (Some(begin), Some(from));
     Ok(reader.report(&question)?)
 }

@@ -220,7 +220,7 @@ impl Reader {
             only: vec![(GroupBy::Key, vec![of.id.clone()])],
             ..Filter::default()
         };
-        let rows = self.report(&Question::new(filter, Vec::new()))?;
+        let rows = self.report(&Question::new(filter, Vec::new()).untimed())?;
         Ok(rows.into_iter().next().unwrap_or_else(ReportRow::empty))
     }
 

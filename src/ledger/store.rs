@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::rollup::Rolled;
+
 /// The steps from an empty file to the schema this build writes. A step that was released never
 /// changes; what comes later is a step of its own, at the end.
 const STEPS: &[&str] = &[
@@ -23,6 +25,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/012_reported_cost.sql"),
     include_str!("schema/013_files.sql"),
     include_str!("schema/014_batches.sql"),
+    include_str!("schema/015_hours.sql"),
 ];
 /// The schema this build writes: the steps that were taken, kept in the file's `user_version`.
 #[expect(clippy::cast_possible_wrap, reason = "there are a handful of steps")]
@@ -177,6 +180,8 @@ fn migrate(connection: &Connection) -> rusqlite::Result<()> {
     for step in missing {
         transaction.execute_batch(step)?;
     }
+    // Where a step emptied the roll-ups, they are made anew before anybody reads them.
+    Rolled::catch_up(&transaction)?;
     transaction.execute_batch(&format!(
         "PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {SCHEMA};"
     ))?;

@@ -29,7 +29,7 @@ async fn an_edited_ledger_fails_its_audit() {
         "DELETE FROM entries WHERE seq = (SELECT max(seq) FROM entries)",
         "UPDATE entries SET seq = 1000 WHERE seq = 1",
         "UPDATE balances SET fields = zeroblob(length(fields)) WHERE limit_key = ''",
-        "UPDATE rollups SET charged = charged + 1",
+        "UPDATE rollups SET hour = hour + 1",
         "UPDATE rolled SET up_to = 0",
     ] {
         assert!(tamper(&stage.gateway, change) > 0, "{change} changed nothing");

@@ -1,6 +1,7 @@
 //! Read-only sums over the ledger. A report is the sum of its rows at one instant, never a counter.
 
 mod group;
+mod groups;
 mod sum;
 
 use std::path::{Path, PathBuf};
@@ -52,12 +53,19 @@ pub struct Question {
     pub zone: TimeZone,
     /// Only so many groups, the dearest; the rest is one row, `Other`.
     pub top: Option<usize>,
+    /// Whether anybody wants to know how long calls took; to read that is most of the work.
+    pub times: bool,
 }
 
 impl Question {
     /// All groups, in UTC.
     pub fn new(filter: Filter, by: Vec<GroupBy>) -> Question {
-        Question { filter, by, zone: TimeZone::UTC, top: None }
+        Question { filter, by, zone: TimeZone::UTC, top: None, times: true }
+    }
+
+    /// The same without the times of calls.
+    pub fn untimed(self) -> Question {
+        Question { times: false, ..self }
     }
 }
 
@@ -85,7 +93,7 @@ impl ReportRow {
         Money::from_nanos(self.sums.get(measure))
     }
 
-    /// From receipt to settlement, over its calls.
+    /// From receipt to settlement, over its calls; of nothing where the question left times out.
     pub fn latency(&self) -> &Times {
         &self.sums.latency
     }

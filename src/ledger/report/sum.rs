@@ -1,15 +1,17 @@
 //! Answers a question: whole quarters of an hour from the roll-ups, what is left at the edges, and
 //! anything finer, from the rows themselves.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use rusqlite::{Connection, Row, params, params_from_iter, types::Value};
+use rusqlite::{Connection, params_from_iter, types::Value};
 
 use super::group::{Clock, GroupBy, Span};
+use super::groups::Groups;
 use super::{Filter, Question, ReportRow};
 use crate::ledger::entry::{COLUMNS, Entry};
-use crate::ledger::rollup::{FACETS, Facet, Measure, QUARTER, Sums, columns};
+use crate::ledger::rollup::{FACETS, Facet, HOUR, Hour, Measure, QUARTER, QUARTERS, Sums};
 
 /// The group of all that are not among the dearest.
 const OTHER: &str = "Other";
@@ -18,8 +20,8 @@ pub(super) fn answer(
     connection: &Connection,
     question: &Question,
 ) -> rusqlite::Result<Vec<ReportRow>> {
-    let Question { filter, by, zone, top } = question;
-    let mut groups = Groups { by, clock: Clock::new(zone.clone()), sums: HashMap::new() };
+    let Question { filter, by, zone, top, times } = question;
+    let mut groups = Groups::new(by, Clock::new(zone.clone()));
     let from = filter.from.map_or(i64::MIN, |at| at.micros());
     let to = filter.to.map_or(i64::MAX, |at| at.micros());
     let [first, end] = [whole(from), to.div_euclid(QUARTER)];
@@ -28,13 +30,19 @@ pub(super) fn answer(
         rows(connection, filter, [from, to], &mut groups)?;
     } else {
         rows(connection, filter, [from, first.saturating_mul(QUARTER)], &mut groups)?;
-        rolled(connection, filter, [first, end], &mut groups)?;
+        rolled(connection, filter, [first, end], *times, &mut groups)?;
         let behind = end.saturating_mul(QUARTER);
         if to != i64::MAX && behind < to {
             rows(connection, filter, [behind, to], &mut groups)?;
         }
     }
     let mut answer = groups.finish();
+    if !times {
+        // Rows at the edges have told theirs, and a part of them is none.
+        for row in &mut answer {
+            (row.sums.latency, row.sums.first_byte) = Default::default();
+        }
+    }
     if let Some(top) = top {
         answer = dearest(answer, by, *top);
     }
@@ -48,75 +56,45 @@ fn whole(micros: i64) -> i64 {
     if micros.rem_euclid(QUARTER) == 0 { quarter } else { quarter + 1 }
 }
 
-struct Groups<'q> {
-    by: &'q [GroupBy],
-    clock: Clock,
-    sums: HashMap<Vec<Arc<str>>, Sums>,
-}
-
-impl Groups<'_> {
-    /// The sums of a group; `fixed` are the names that do not depend on the time.
-    fn at(&mut self, fixed: &[Arc<str>], micros: i64) -> &mut Sums {
-        let mut keys = fixed.to_vec();
-        for (key, by) in keys.iter_mut().zip(self.by) {
-            if let GroupBy::Time(span) = by {
-                *key = self.clock.name(*span, micros);
-            }
-        }
-        self.sums.entry(keys).or_default()
-    }
-
-    fn fixed(&self, facet: &Facet) -> Vec<Arc<str>> {
-        self.by.iter().map(|by| by.of(facet).into()).collect()
-    }
-
-    /// Without groups the answer is one row, of nothing if need be.
-    fn finish(mut self) -> Vec<ReportRow> {
-        if self.by.is_empty() {
-            self.sums.entry(Vec::new()).or_default();
-        }
-        self.sums.into_iter().map(|(keys, sums)| ReportRow { keys, sums }).collect()
-    }
-}
-
-/// Adds the roll-ups of whole quarters, one facet after the other.
+/// Adds the roll-ups of whole quarters, one facet after the other; those of one group together.
 fn rolled(
     connection: &Connection,
     filter: &Filter,
     [first, end]: [i64; 2],
+    times: bool,
     groups: &mut Groups<'_>,
 ) -> rusqlite::Result<()> {
-    let by_time = groups.by.iter().any(GroupBy::is_time);
     let (condition, values) = filter.below(1);
-    let facets: Vec<(i64, Facet)> = {
-        let sql = format!("SELECT id, {FACETS} FROM facets WHERE {condition}");
-        let mut statement = connection.prepare_cached(&sql)?;
-        let rows = statement
-            .query_map(params_from_iter(values), |row| Ok((row.get(0)?, Facet::read(row, 1)?)))?;
-        rows.collect::<rusqlite::Result<_>>()?
-    };
-    let columns = columns();
-    let sql = format!(
-        "SELECT quarter, {columns} FROM rollups WHERE facet = ?1 AND quarter >= ?2 AND quarter < ?3"
-    );
+    let mut facets: Vec<(usize, i64)> = Vec::new();
+    let sql = format!("SELECT id, {FACETS} FROM facets WHERE {condition}");
     let mut statement = connection.prepare_cached(&sql)?;
-    for (id, facet) in facets.iter().filter(|(_, facet)| filter.passes(facet)) {
-        let fixed = groups.fixed(facet);
-        let mut rows = statement.query(params![id, first, end])?;
-        let mut all = Sums::default();
-        let mut any = false;
-        while let Some(row) = rows.next()? {
-            any = true;
-            let sums = if by_time {
-                let quarter: i64 = row.get(0)?;
-                groups.at(&fixed, quarter.saturating_mul(QUARTER))
-            } else {
-                &mut all
-            };
-            sums.add_row(row, 1)?;
+    let mut rows = statement.query(params_from_iter(values))?;
+    while let Some(row) = rows.next()? {
+        let facet = Facet::read(row, 1)?;
+        if filter.passes(&facet) {
+            facets.push((groups.fixed(&facet), row.get(0)?));
         }
-        if any && !by_time {
-            groups.at(&fixed, 0).merge(&all);
+    }
+    facets.sort_unstable();
+    let quarters = QUARTERS as i64;
+    let hours = [first.div_euclid(quarters), (end - 1).div_euclid(quarters)];
+    let sql =
+        format!("SELECT hour, {HOUR} FROM rollups WHERE facet = ?1 AND hour BETWEEN ?2 AND ?3");
+    let mut statement = connection.prepare_cached(&sql)?;
+    for (fixed, id) in facets {
+        let mut rows = statement.query([id, hours[0], hours[1]])?;
+        while let Some(row) = rows.next()? {
+            let begin = row.get::<_, i64>(0)?.saturating_mul(quarters);
+            let hour = Hour::read(row, 1, times)?;
+            let mut places = [None; QUARTERS];
+            for quarter in hour.quarters() {
+                let at = begin.saturating_add(quarter as i64);
+                if let Some(place) = places.get_mut(quarter).filter(|_| (first..end).contains(&at))
+                {
+                    *place = Some(groups.place(fixed, at.saturating_mul(QUARTER)));
+                }
+            }
+            hour.add_to(&mut groups.sums, places)?;
         }
     }
     Ok(())
@@ -144,18 +122,15 @@ fn rows(
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(all))?;
     while let Some(row) = rows.next()? {
-        let entry = read(row)?;
+        let entry = Entry::read(row, 0)?;
         let facet = Facet::of(&entry);
         if filter.passes(&facet) {
             let fixed = groups.fixed(&facet);
-            groups.at(&fixed, entry.received_at.micros()).add_entry(&entry);
+            let place = groups.place(fixed, entry.received_at.micros());
+            groups.sums.get_mut(place).into_iter().for_each(|sums| sums.add_entry(&entry));
         }
     }
     Ok(())
-}
-
-fn read(row: &Row<'_>) -> rusqlite::Result<Entry> {
-    Entry::read(row, 0)
 }
 
 impl Filter {
@@ -209,11 +184,18 @@ fn dearest(answer: Vec<ReportRow>, by: &[GroupBy], top: usize) -> Vec<ReportRow>
 /// By time first; then the dearest, `Other` behind them.
 fn sort(answer: &mut [ReportRow], by: &[GroupBy]) {
     let time = by.iter().position(GroupBy::is_time);
-    answer.sort_by(|a, b| {
-        let when = |row: &ReportRow| time.and_then(|at| row.keys.get(at).cloned());
-        let other = |row: &ReportRow| row.keys.iter().any(|key| &**key == OTHER);
-        let dear = |row: &ReportRow| std::cmp::Reverse(row.count(Measure::Charged));
-        let order = |row: &ReportRow| (when(row), other(row), dear(row));
-        order(a).cmp(&order(b)).then_with(|| a.keys.cmp(&b.keys))
+    let mut names: Vec<Arc<str>> = Vec::new();
+    if let Some(time) = time {
+        let known: HashSet<&Arc<str>> =
+            answer.iter().filter_map(|row| row.keys.get(time)).collect();
+        names.extend(known.into_iter().cloned());
+        names.sort_unstable();
+    }
+    let ranks: HashMap<&str, usize> =
+        names.iter().enumerate().map(|(at, name)| (&**name, at)).collect();
+    answer.sort_by_cached_key(|row| {
+        let when = time.and_then(|at| ranks.get(&**row.keys.get(at)?).copied());
+        let other = row.keys.iter().any(|key| &**key == OTHER);
+        (when, other, Reverse(row.count(Measure::Charged)), row.keys.clone())
     });
 }

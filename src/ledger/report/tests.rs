@@ -6,7 +6,7 @@ use tollgate_accounting::{Class, Provenance, Usage};
 
 use super::*;
 use crate::ledger::entry::{GENESIS, Kind, Outcome};
-use crate::ledger::rollup::Rolled;
+use crate::ledger::rollup::{HOUR, Hour, Quarters, Rolled, pack};
 use crate::ledger::writer::insert_entry;
 use crate::ledger::{Durability, audit};
 
@@ -160,7 +160,7 @@ fn a_report_is_the_sum_of_its_rows_at_every_grouping_and_between_any_two_instant
         if by.is_empty() {
             expected.entry(Vec::new()).or_default();
         }
-        let question = Question { filter, by, zone, top: None };
+        let question = Question { zone, ..Question::new(filter, by) };
         let found: BTreeMap<_, _> =
             reader.report(&question).unwrap().into_iter().map(|row| (row.keys, row.sums)).collect();
         assert_eq!(found, expected, "{question:?}");
@@ -192,6 +192,81 @@ fn the_dearest_groups_stay_and_the_rest_is_other() {
     assert!(days.is_sorted(), "{days:?}");
 }
 
+type Edit = Box<dyn Fn(&Connection)>;
+
+/// A change to the hours that a condition names.
+fn edit(hours: &str, change: impl Fn(&mut (i64, Quarters)) + 'static) -> Edit {
+    let select = format!("SELECT facet, hour, {HOUR} FROM rollups WHERE hour = {hours}");
+    Box::new(move |connection| {
+        let read = |row: &rusqlite::Row<'_>| {
+            let (facet, hour): (i64, i64) = (row.get(0)?, row.get(1)?);
+            Ok((facet, hour, Hour::read(row, 2, true)?.all()?))
+        };
+        let (facet, hour, quarters) = connection.query_row(&select, [], read).unwrap();
+        let mut changed = (hour, quarters);
+        change(&mut changed);
+        let [sums, latency, first_byte] = pack(&changed.1);
+        let update = "UPDATE rollups SET hour = ?3, sums = ?4, latency = ?5, first_byte = ?6
+                      WHERE facet = ?1 AND hour = ?2";
+        let values = rusqlite::params![facet, hour, changed.0, sums, latency, first_byte];
+        assert_eq!(connection.execute(update, values).unwrap(), 1);
+    })
+}
+
+#[test]
+fn a_question_without_times_has_the_same_sums_and_no_times() {
+    let mut dice = Dice(5);
+    let entries: Vec<Entry> = (0..200).map(|_| entry(&mut dice)).collect();
+    let (path, _store) = file("untimed", &entries);
+    let reader = Reader::open(&path).unwrap();
+    // The edges are read from rows, which have times.
+    let from = Some(Timestamp::from_micros(START + 1_234_567));
+    let filter = Filter { from, ..Filter::default() };
+    let question = Question::new(filter, vec![GroupBy::Model, GroupBy::Time(Span::Day)]);
+    let (timed, untimed) =
+        (reader.report(&question).unwrap(), reader.report(&question.untimed()).unwrap());
+    assert_eq!(timed.len(), untimed.len());
+    for (timed, untimed) in timed.iter().zip(&untimed) {
+        assert_eq!((&timed.keys, timed.sums.measures), (&untimed.keys, untimed.sums.measures));
+        assert!(timed.latency().percentile_ms(50).is_some());
+        assert_eq!(
+            (untimed.latency(), untimed.first_byte()),
+            (&Times::default(), &Times::default())
+        );
+    }
+}
+
+#[test]
+fn a_ledger_of_an_older_schema_is_carried_on_with_its_roll_ups_or_not_read() {
+    let mut dice = Dice(9);
+    let entries: Vec<Entry> = (0..100).map(|_| entry(&mut dice)).collect();
+    let (path, store) = file("older", &entries);
+    let by = vec![GroupBy::Account(None), GroupBy::Outcome, GroupBy::Time(Span::Hour)];
+    let question = Question::new(Filter::default(), by);
+    let ask = || Reader::open(&path)?.report(&question);
+    let before = ask().unwrap();
+    store.connection.execute_batch("DELETE FROM rollups; PRAGMA user_version = 14").unwrap();
+    assert!(matches!(ask(), Err(StoreError::Older { found: 14, .. })));
+    drop(store);
+    let _store = store::open(&path, Durability::Process).unwrap();
+    assert_eq!(ask().unwrap(), before);
+}
+
+#[test]
+fn a_roll_up_that_cannot_be_read_is_no_answer() {
+    let mut dice = Dice(3);
+    let (path, store) = file("unreadable", &[entry(&mut dice)]);
+    let reader = Reader::open(&path).unwrap();
+    let question = Question::new(Filter::default(), Vec::new());
+    for bad in ["x''", "x'01'", "x'0f00'", "CAST(sums || x'00' AS BLOB)", "substr(sums, 1, 9)"] {
+        store.connection.execute(&format!("UPDATE rollups SET sums = {bad}"), []).unwrap();
+        assert!(reader.report(&question).is_err(), "{bad}");
+        store.connection.execute_batch("DELETE FROM rollups; UPDATE rolled SET up_to = 0").unwrap();
+        Rolled::open(&store.connection).unwrap();
+        assert!(reader.report(&question).is_ok(), "after {bad}");
+    }
+}
+
 #[test]
 fn roll_ups_that_are_not_the_sums_of_the_rows_are_found() {
     let mut dice = Dice(11);
@@ -207,18 +282,38 @@ fn roll_ups_that_are_not_the_sums_of_the_rows_are_found() {
     let (path, store) = file("prints", &entries);
     let found = || audit(&path, |_, _| {}).unwrap();
     assert_eq!(found().unwrap().entries, 40);
-    for change in [
-        "UPDATE rollups SET charged = charged + 1 WHERE quarter = (SELECT max(quarter) FROM rollups)",
-        "UPDATE rollups SET quarter = quarter + 100000 WHERE quarter = (SELECT min(quarter) FROM rollups)",
-        "UPDATE rollups SET output_tokens = output_tokens + CASE quarter % 2 WHEN 0 THEN 1 ELSE -1 END",
-        "DELETE FROM rollups",
-        "UPDATE rollups SET latency = x'0501'",
-        "UPDATE facets SET model = 'other'",
-        "UPDATE rolled SET up_to = up_to - 1",
-    ] {
-        store.connection.execute_batch("BEGIN").unwrap();
-        store.connection.execute(change, []).unwrap();
-        store.connection.execute_batch("COMMIT").unwrap();
+    let add = |measure: Measure, add: i64| {
+        move |(_, quarters): &mut (i64, Quarters)| {
+            let sums = quarters.iter_mut().flatten().next().unwrap();
+            sums.measures[measure as usize] += add;
+        }
+    };
+    let sql = |change: &'static str| {
+        move |connection: &Connection| connection.execute(change, []).map(drop).unwrap()
+    };
+    let [first, last] = ["min", "max"].map(|end| format!("(SELECT {end}(hour) FROM rollups)"));
+    let both =
+        [edit(&last, add(Measure::OutputTokens, 1)), edit(&first, add(Measure::OutputTokens, -1))];
+    let changes: [(&str, Edit); 8] = [
+        ("more", edit(&last, add(Measure::Charged, 1))),
+        ("later", edit(&first, |(hour, _)| *hour += 25_000)),
+        ("the next quarter", edit(&last, |(_, quarters)| quarters.rotate_right(1))),
+        (
+            "as much again elsewhere",
+            Box::new(move |connection| both.iter().for_each(|edit| edit(connection))),
+        ),
+        ("none", Box::new(sql("DELETE FROM rollups"))),
+        (
+            "longer",
+            edit(&first, |(_, quarters)| {
+                quarters.iter_mut().flatten().for_each(|sums| sums.latency.add(5));
+            }),
+        ),
+        ("other", Box::new(sql("UPDATE facets SET model = 'other'"))),
+        ("fewer", Box::new(sql("UPDATE rolled SET up_to = up_to - 1"))),
+    ];
+    for (change, make) in &changes {
+        make(&store.connection);
         let told = found();
         assert!(matches!(told, Err(crate::ledger::Discrepancy::Rollups(_))), "{change}: {told:?}");
         store

@@ -1,6 +1,7 @@
 //! Roll-ups: sums of rows by what they have in common and a quarter of an hour. They are kept in the
 //! transaction of the rows they sum, so a report from them is a report of the rows.
 
+mod hour;
 mod prints;
 mod times;
 
@@ -13,11 +14,16 @@ use tollgate_accounting::{Class, Provenance};
 
 use super::entry::{COLUMNS, Entry, Kind, Outcome};
 
+#[cfg(test)]
+pub(super) use hour::Quarters;
+pub(super) use hour::{COLUMNS as HOUR, Hour, pack};
 pub(super) use prints::Prints;
 pub use times::Times;
 
 /// Microseconds of a quarter of an hour, by which times are cut.
 pub(super) const QUARTER: i64 = 900 * 1_000_000;
+/// Quarters in an hour, which lie in one row.
+pub(super) const QUARTERS: usize = 4;
 /// Rows that are added in one step of catching up.
 const STEP: i64 = 20_000;
 /// Facets whose numbers are remembered; beyond it they are looked up anew.
@@ -257,26 +263,6 @@ impl Sums {
             *sum = sum.saturating_add(add);
         }
     }
-
-    /// Adds the measures and the two histograms of a row, beginning at a column.
-    pub(super) fn add_row(&mut self, row: &Row<'_>, from: usize) -> rusqlite::Result<()> {
-        for (at, sum) in self.measures.iter_mut().enumerate() {
-            *sum = sum.saturating_add(row.get(from + at)?);
-        }
-        let times = |at: usize, into: &mut Times| {
-            let read = into.add_packed(row.get_ref(at)?.as_blob()?);
-            read.ok_or(rusqlite::Error::InvalidQuery)
-        };
-        times(from + MEASURES, &mut self.latency)?;
-        times(from + MEASURES + 1, &mut self.first_byte)
-    }
-
-    /// Reads the measures and the two histograms, beginning at a column.
-    pub(super) fn read(row: &Row<'_>, from: usize) -> rusqlite::Result<Sums> {
-        let mut sums = Sums::default();
-        sums.add_row(row, from)?;
-        Ok(sums)
-    }
 }
 
 /// Whether the counts are reported, tokenized, or estimated: the least certain of them decides.
@@ -286,12 +272,6 @@ fn known(entry: &Entry) -> [bool; 3] {
     let estimated = is(Provenance::Estimated);
     let tokenized = !estimated && is(Provenance::Tokenized);
     [!estimated && !tokenized && is(Provenance::Reported), tokenized, estimated]
-}
-
-/// The columns that `Sums::read` reads.
-pub(super) fn columns() -> String {
-    let measures: Vec<&str> = Measure::ALL.into_iter().map(Measure::column).collect();
-    format!("{}, latency, first_byte", measures.join(", "))
 }
 
 /// The rows of one group, summed.
@@ -320,18 +300,24 @@ pub(super) struct Rolled {
 }
 
 impl Rolled {
-    /// Adds the rows that the roll-ups do not have yet, step by step.
+    /// Adds the rows that the roll-ups do not have yet, all or none.
     pub(super) fn open(connection: &Connection) -> rusqlite::Result<Rolled> {
-        let up_to = connection.query_row("SELECT up_to FROM rolled", [], |row| row.get(0))?;
+        let transaction = connection.unchecked_transaction()?;
+        let rolled = Rolled::catch_up(&transaction)?;
+        transaction.commit()?;
+        Ok(rolled)
+    }
+
+    /// The same within a transaction of the caller's.
+    pub(super) fn catch_up(transaction: &Connection) -> rusqlite::Result<Rolled> {
+        let up_to = transaction.query_row("SELECT up_to FROM rolled", [], |row| row.get(0))?;
         let mut rolled = Rolled { up_to, known: HashMap::new() };
         loop {
-            let transaction = connection.unchecked_transaction()?;
-            let (fold, last) = rows_behind(&transaction, rolled.up_to)?;
+            let (fold, last) = rows_behind(transaction, rolled.up_to)?;
             if fold.rows == 0 {
                 return Ok(rolled);
             }
-            let new = rolled.write(&transaction, &fold, last)?;
-            transaction.commit()?;
+            let new = rolled.write(transaction, &fold, last)?;
             rolled.committed(new, last);
         }
     }
@@ -413,31 +399,25 @@ fn number(connection: &Connection, facet: &Facet) -> rusqlite::Result<i64> {
     connection.prepare_cached(&find)?.query_row(parts, |row| row.get(0))
 }
 
+/// Adds to a quarter's sums, which lie in the row of their hour.
 fn upsert(connection: &Connection, facet: i64, quarter: i64, add: &Sums) -> rusqlite::Result<()> {
     thread_local! {
-        static SQL: [String; 2] = {
-            let (count, columns) = (MEASURES + 4, columns());
-            let marks = vec!["?"; count].join(", ");
-            [
-                format!("SELECT {columns} FROM rollups WHERE facet = ?1 AND quarter = ?2"),
-                format!("INSERT OR REPLACE INTO rollups (facet, quarter, {columns}) VALUES ({marks})"),
-            ]
-        };
+        static SQL: [String; 2] = [
+            format!("SELECT {HOUR} FROM rollups WHERE facet = ?1 AND hour = ?2"),
+            format!("INSERT OR REPLACE INTO rollups (facet, hour, {HOUR}) VALUES (?, ?, ?, ?, ?)"),
+        ];
     }
+    let quarters = QUARTERS as i64;
+    let (hour, place) = (quarter.div_euclid(quarters), quarter.rem_euclid(quarters));
     SQL.with(|[select, replace]| {
         let mut statement = connection.prepare_cached(select)?;
-        let have =
-            statement.query_row(params![facet, quarter], |row| Sums::read(row, 0)).optional()?;
-        let mut sums = have.unwrap_or_default();
-        sums.merge(add);
-        let mut statement = connection.prepare_cached(replace)?;
-        statement.raw_bind_parameter(1, facet)?;
-        statement.raw_bind_parameter(2, quarter)?;
-        for (at, sum) in sums.measures.iter().enumerate() {
-            statement.raw_bind_parameter(3 + at, *sum)?;
+        let read = |row: &Row<'_>| Hour::read(row, 0, true)?.all();
+        let mut sums = statement.query_row([facet, hour], read).optional()?.unwrap_or_default();
+        if let Some(sums) = usize::try_from(place).ok().and_then(|place| sums.get_mut(place)) {
+            sums.get_or_insert_default().merge(add);
         }
-        statement.raw_bind_parameter(MEASURES + 3, sums.latency.pack())?;
-        statement.raw_bind_parameter(MEASURES + 4, sums.first_byte.pack())?;
-        statement.raw_execute().map(drop)
+        let [sums, latency, first_byte] = pack(&sums);
+        let mut statement = connection.prepare_cached(replace)?;
+        statement.execute(params![facet, hour, sums, latency, first_byte]).map(drop)
     })
 }

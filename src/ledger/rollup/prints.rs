@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use rusqlite::Connection;
 
-use super::{FACETS, Facet, MEASURES, Measure, QUARTER, Sums, Times, columns};
+use super::{FACETS, Facet, HOUR, Hour, MEASURES, Measure, QUARTER, QUARTERS, Sums, Times};
 use crate::ledger::entry::{Entry, Kind};
 
 /// Roll-ups that are summed before they are weighed.
@@ -65,12 +65,15 @@ impl Prints {
             let rows = statement.query_map([], |row| Ok((row.get(0)?, Facet::read(row, 1)?)))?;
             rows.collect::<rusqlite::Result<_>>()?
         };
-        let sql = format!("SELECT facet, quarter, {} FROM rollups", columns());
+        let sql = format!("SELECT facet, hour, {HOUR} FROM rollups");
         let mut statement = connection.prepare(&sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let Some(facet) = facets.get(&row.get(0)?) else { return Ok(Some("facets")) };
-            rolled.put(facet, row.get(1)?, &Sums::read(row, 2)?);
+            let first = row.get::<_, i64>(1)?.saturating_mul(QUARTERS as i64);
+            for (quarter, sums) in (first..).zip(Hour::read(row, 2, true)?.all()?) {
+                sums.into_iter().for_each(|sums| rolled.put(facet, quarter, &sums));
+            }
         }
         let names = Measure::ALL.into_iter().map(Measure::column).chain(["latency", "first_byte"]);
         let pairs = self.sums.iter().zip(&rolled.sums);

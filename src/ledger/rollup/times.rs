@@ -40,35 +40,21 @@ impl Times {
         found.map(|(bin, _)| upper(*bin).div_ceil(1000))
     }
 
-    /// As bytes: each bin's number and its count in base 128.
-    pub(in crate::ledger) fn pack(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.seen.len() * 2);
+    /// As bytes: how many bins, then each bin's number and its count, in base 128.
+    pub(super) fn pack(&self, out: &mut Vec<u8>) {
+        put(out, self.seen.len() as u64);
         for (bin, count) in &self.seen {
             out.push(*bin);
-            let mut rest = *count;
-            while rest >= 0x80 {
-                out.push((rest & 0x7f) as u8 | 0x80);
-                rest >>= 7;
-            }
-            out.push(rest as u8);
+            put(out, *count);
         }
-        out
     }
 
-    /// Adds what `pack` wrote; none where it did not write that.
-    pub(in crate::ledger) fn add_packed(&mut self, bytes: &[u8]) -> Option<()> {
-        let mut bytes = bytes.iter();
-        while let Some(bin) = bytes.next() {
-            let (mut count, mut shift) = (0_u64, 0_u32);
-            loop {
-                let byte = *bytes.next()?;
-                count |= u64::from(byte & 0x7f).checked_shl(shift)?;
-                shift += 7;
-                if byte < 0x80 {
-                    break;
-                }
-            }
-            self.add_bin(*bin, count);
+    /// Adds what `pack` wrote, which the bytes begin with; none where they do not.
+    pub(super) fn add_packed(&mut self, bytes: &mut &[u8]) -> Option<()> {
+        for _ in 0..take(bytes)? {
+            let (bin, rest) = bytes.split_first()?;
+            *bytes = rest;
+            self.add_bin(*bin, take(bytes)?);
         }
         Some(())
     }
@@ -82,6 +68,29 @@ impl Times {
             }
             Err(at) => self.seen.insert(at, (bin, count)),
         }
+    }
+}
+
+/// Writes a number in base 128, its lowest digit first; all digits but the last have the highest bit.
+pub(super) fn put(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+/// Takes a number off what `put` wrote.
+pub(super) fn take(bytes: &mut &[u8]) -> Option<u64> {
+    let (mut number, mut shift) = (0_u64, 0_u32);
+    loop {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        number |= u64::from(byte & 0x7f).checked_shl(shift)?;
+        if *byte < 0x80 {
+            return Some(number);
+        }
+        shift += 7;
     }
 }
 
@@ -124,9 +133,12 @@ mod tests {
             all.add(at * 977);
             parts[(at % 2) as usize].add(at * 977);
         }
-        let mut sum = Times::default();
-        sum.add_packed(&parts[0].pack()).unwrap();
-        sum.merge(&parts[1]);
+        let (mut sum, mut packed) = (Times::default(), Vec::new());
+        parts.iter().for_each(|part| part.pack(&mut packed));
+        let mut rest = packed.as_slice();
+        sum.add_packed(&mut rest).unwrap();
+        sum.add_packed(&mut rest).unwrap();
+        assert!(rest.is_empty() && sum.add_packed(&mut rest).is_none());
         assert_eq!(sum, all);
         let half = all.percentile_ms(50).unwrap();
         assert!((489..=550).contains(&half), "{half}");

@@ -181,7 +181,7 @@ async fn page(
     let rows = if question.of_nothing {
         Vec::new()
     } else {
-        reading(front, move |reader| reader.report(&Asked::new(filter, by))).await?
+        reading(front, move |reader| reader.report(&Asked::new(filter, by).untimed())).await?
     };
     let bucket = |start: &i64| {
         let label = question.label(*start);
