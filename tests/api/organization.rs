@@ -145,7 +145,7 @@ async fn every_kind_of_use_is_answered_and_what_there_is_not_is_refused() {
     let refused = [
         ("usage/thoughts?start_time=0", 404),
         ("usage/completions", 400),
-        ("usage/completions?start_time=0&group_by=service_tier", 400),
+        ("costs?start_time=0&group_by=service_tier", 400),
         ("usage/images?start_time=0&sizes=256x256", 400),
         ("costs?start_time=0&bucket_width=1h", 400),
         ("costs?start_time=0&limit=181", 400),
@@ -154,4 +154,39 @@ async fn every_kind_of_use_is_answered_and_what_there_is_not_is_refused() {
         let answer = client.get(&format!("/v1/organization/{path}")).await;
         assert_eq!(answer.status, status, "{path}: {}", answer.text());
     }
+}
+
+#[tokio::test]
+async fn use_is_split_by_the_service_tier_that_the_provider_told_and_null_where_it_told_none() {
+    let stage = Stage::new(ACCOUNTS).await;
+    let client = stage.gateway.client("acme/search");
+    for (tier, input) in [("default", 30), ("flex", 20), ("flex", 5)] {
+        let asked = chat(&format!("@@tier={tier} prompt={input} tokens=3@@"));
+        stage.row(&client.post(CHAT, &asked).await).await;
+    }
+    // A call that reaches no provider has no tier.
+    let broken = client.post(CHAT, &chat("@@status=400@@")).await;
+    assert_eq!(broken.status, 400);
+    stage.nothing_held().await;
+    let path = format!("usage/completions?start_time={}&group_by=service_tier", start());
+    let split = results(&client, &path).await;
+    let of = |tier: Value| -> Vec<i64> {
+        let mine = split.iter().filter(|one| one["service_tier"] == tier);
+        mine.map(|one| one["input_tokens"].as_i64().unwrap()).collect()
+    };
+    assert_eq!([of(json!("default")), of(json!("flex"))], [vec![30], vec![25]], "{split:?}");
+    assert_eq!(split.len(), 2 + of(Value::Null).len());
+    let whole = results(&client, &path.replace("&group_by=service_tier", "")).await;
+    assert_eq!((sum(&whole, "input_tokens"), &whole[0]["service_tier"]), (55, &Value::Null));
+    // The operator's reports say it in the ledger's words.
+    let told = stage.gateway.run_json(&["report", "--by", "service_tier", "--format", "json"]);
+    let admin = stage.gateway.admin_get("/admin/reports?by=service_tier").await.json();
+    assert_eq!(told["rows"], admin["rows"]);
+    let flex = stage.gateway.admin_get("/admin/reports?by=model&service_tier=flex").await.json();
+    assert_eq!(sum(flex["rows"].as_array().unwrap(), "input_tokens"), 25);
+    for (tier, input) in [("standard", 30), ("flex", 25)] {
+        let row = told["rows"].as_array().unwrap().iter().find(|row| row["service_tier"] == tier);
+        assert_eq!(row.unwrap()["input_tokens"], input, "{told}");
+    }
+    stage.gateway.audit().unwrap();
 }

@@ -30,6 +30,8 @@ pub enum GroupBy {
     Endpoint,
     /// How it ended.
     Outcome,
+    /// The service tier that the provider says it was processed in; empty where it says none.
+    ServiceTier,
     /// A stretch of time by when the call came in, in the report's zone.
     Time(Span),
 }
@@ -50,7 +52,7 @@ pub enum Span {
 }
 
 /// The names without a detail behind them.
-const NAMES: [(&str, GroupBy); 14] = [
+const NAMES: [(&str, GroupBy); 15] = [
     ("account", GroupBy::Account(None)),
     ("model", GroupBy::Model),
     ("asked_model", GroupBy::AskedModel),
@@ -60,6 +62,7 @@ const NAMES: [(&str, GroupBy); 14] = [
     ("tag", GroupBy::Tag(None)),
     ("endpoint", GroupBy::Endpoint),
     ("outcome", GroupBy::Outcome),
+    ("service_tier", GroupBy::ServiceTier),
     ("minute", GroupBy::Time(Span::Minute)),
     ("hour", GroupBy::Time(Span::Hour)),
     ("day", GroupBy::Time(Span::Day)),
@@ -137,6 +140,7 @@ impl GroupBy {
             }
             GroupBy::Endpoint => &facet.endpoint,
             GroupBy::Outcome => facet.outcome.name(),
+            GroupBy::ServiceTier => facet.tier.as_deref().unwrap_or(""),
             GroupBy::Time(_) => "",
         }
     }

@@ -146,11 +146,12 @@ pub(super) struct Facet {
     pub(super) prompt: Option<Arc<str>>,
     pub(super) tags: Option<Arc<str>>,
     pub(super) outcome: Outcome,
+    pub(super) tier: Option<Arc<str>>,
 }
 
 /// The columns of `facets` behind its number, in the order of `parts`.
 pub(super) const FACETS: &str =
-    "account, key, endpoint, asked_model, provider, model, prompt, tags, outcome";
+    "account, key, endpoint, asked_model, provider, model, prompt, tags, outcome, tier";
 
 impl Facet {
     pub(super) fn of(entry: &Entry) -> Facet {
@@ -164,15 +165,15 @@ impl Facet {
             prompt: entry.prompt.clone(),
             tags: entry.tags.clone(),
             outcome: entry.outcome,
+            tier: entry.tier.clone(),
         }
     }
 
-    pub(super) fn parts(&self) -> [&str; 9] {
-        let Facet { account, key, endpoint, asked_model, provider, model, prompt, tags, outcome } =
-            self;
-        let prompt = prompt.as_deref().unwrap_or("");
-        let tags = tags.as_deref().unwrap_or("");
-        [account, key, endpoint, asked_model, provider, model, prompt, tags, outcome.name()]
+    pub(super) fn parts(&self) -> [&str; 10] {
+        let Facet { account, key, endpoint, asked_model, provider, model, outcome, .. } = self;
+        let [prompt, tags, tier] =
+            [&self.prompt, &self.tags, &self.tier].map(|part| part.as_deref().unwrap_or(""));
+        [account, key, endpoint, asked_model, provider, model, prompt, tags, outcome.name(), tier]
     }
 
     /// Reads `FACETS`, beginning at a column.
@@ -189,6 +190,7 @@ impl Facet {
             prompt: maybe(6)?,
             tags: maybe(7)?,
             outcome: Outcome::from_name(&text(8)?).unwrap_or(Outcome::Failed),
+            tier: maybe(9)?,
         })
     }
 }
@@ -390,12 +392,10 @@ fn rows_behind(connection: &Connection, up_to: i64) -> rusqlite::Result<(Fold, i
 
 fn number(connection: &Connection, facet: &Facet) -> rusqlite::Result<i64> {
     let parts = facet.parts();
-    let insert = format!(
-        "INSERT OR IGNORE INTO facets ({FACETS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
-    );
+    let values = "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    let insert = format!("INSERT OR IGNORE INTO facets ({FACETS}) VALUES {values}");
     connection.prepare_cached(&insert)?.execute(parts)?;
-    let find =
-        format!("SELECT id FROM facets WHERE ({FACETS}) = (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
+    let find = format!("SELECT id FROM facets WHERE ({FACETS}) = {values}");
     connection.prepare_cached(&find)?.query_row(parts, |row| row.get(0))
 }
 

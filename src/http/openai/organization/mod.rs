@@ -9,7 +9,7 @@ use http::HeaderMap;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
-use tollgate_accounting::Timestamp;
+use tollgate_accounting::{ServiceTier, Timestamp};
 use tollgate_providers::Dialect;
 
 use crate::clock;
@@ -202,6 +202,10 @@ async fn page(
 
 /// What a result says of each thing it may be split by: null where it is not.
 fn groups(row: &ReportRow, by: &[Split], names: &[(&str, Split)]) -> Map<String, Value> {
+    let key = |split: Split| -> Option<&str> {
+        let at = by.iter().filter(|s| s.group().is_some()).position(|s| *s == split);
+        at.and_then(|at| row.keys.get(at + 1)).map(|key| &**key)
+    };
     let value = |split: Split| -> Value {
         if !by.contains(&split) {
             return Value::Null;
@@ -210,10 +214,14 @@ fn groups(row: &ReportRow, by: &[Split], names: &[(&str, Split)]) -> Map<String,
             Split::User => Value::Null,
             Split::Batch => false.into(),
             Split::Source => "unlabeled".into(),
+            Split::Tier => match key(split) {
+                Some("") | None => Value::Null,
+                // OpenAI's own word for it.
+                Some(tier) if tier == ServiceTier::Standard.name() => "default".into(),
+                Some(tier) => tier.into(),
+            },
             Split::Project | Split::Key | Split::Model => {
-                let at = by.iter().filter(|s| s.group().is_some()).position(|s| *s == split);
-                let key = at.and_then(|at| row.keys.get(at + 1));
-                key.map_or(Value::Null, |key| Value::from(&**key))
+                key(split).map_or(Value::Null, Value::from)
             }
         }
     };
@@ -242,6 +250,7 @@ fn used(row: &ReportRow, by: &[Split], kind: &Kind) -> serde_json::Result<Box<Ra
         ("api_key_id", Split::Key),
         ("model", Split::Model),
         ("batch", Split::Batch),
+        ("service_tier", Split::Tier),
         ("api_source", Split::Source),
     ];
     let mut out = groups(row, by, &names);
@@ -251,6 +260,7 @@ fn used(row: &ReportRow, by: &[Split], kind: &Kind) -> serde_json::Result<Box<Ra
     }
     if kind.name != "completions" {
         out.remove("batch");
+        out.remove("service_tier");
         out.remove("api_source");
     }
     to_raw_value(&out)

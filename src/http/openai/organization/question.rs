@@ -28,6 +28,8 @@ pub(super) enum Split {
     Key,
     /// `model`; `line_item` of costs.
     Model,
+    /// `service_tier`, as far as providers tell it.
+    Tier,
     /// `user_id`, which nobody has here: all of it is in one group.
     User,
     /// `batch`: none is, here.
@@ -43,6 +45,7 @@ impl Split {
             Split::Project => Some(GroupBy::Account(None)),
             Split::Key => Some(GroupBy::Key),
             Split::Model => Some(GroupBy::Model),
+            Split::Tier => Some(GroupBy::ServiceTier),
             Split::User | Split::Batch | Split::Source => None,
         }
     }
@@ -202,6 +205,7 @@ fn split(name: &str, costs: bool) -> Result<Split, Failed> {
         "api_source" => Ok(Split::Source),
         "line_item" if costs => Ok(Split::Model),
         "model" if !costs => Ok(Split::Model),
+        "service_tier" if !costs => Ok(Split::Tier),
         "batch" if !costs => Ok(Split::Batch),
         _ => {
             Err(Failed::parameter("group_by", format!("{name} is not something to group by here")))
@@ -235,7 +239,7 @@ mod tests {
             "start_time=0&limit=0",
             "start_time=0&limit=9999",
             "start_time=0&bucket_width=2d",
-            "start_time=0&group_by=service_tier",
+            "start_time=0&group_by=size",
             "start_time=0&batch=maybe",
             "start_time=0&sizes=256x256",
             "start_time=0&page=7",
