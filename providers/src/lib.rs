@@ -26,6 +26,7 @@ pub mod gemini;
 pub mod guard;
 mod http_date;
 pub mod joined;
+mod media;
 pub mod openai;
 pub mod openai_responses;
 mod rate_limits;
@@ -50,7 +51,7 @@ pub use rate_limits::{RateLimit, RateLimits};
 pub use registry::{kinds, provider};
 pub use unified::{
     BadRequest, Block, Capability, ChatRequest, Choice, EmbeddingsReply, EmbeddingsRequest,
-    Encoded, ErrorKind, Event, Failure, FinishReason, Frame, FrameKind, Message, Next, Odd, Part,
-    Provider, ProviderError, Reply, Role, StreamDecoder, Target, Task, TaskRequest, Text,
-    UsageReport, WireError,
+    Encoded, ErrorKind, Event, Failure, FinishReason, Frame, FrameKind, MediaRequest, Medium,
+    Message, Next, Odd, Part, Provider, ProviderError, Reply, Role, StreamDecoder, Target, Task,
+    TaskRequest, Text, UsageReport, WireError,
 };

@@ -9,18 +9,25 @@ use crate::counts::Counts;
 use crate::dialect::json::put_str;
 use crate::openai::told;
 use crate::splice::Splice;
-use crate::unified::{Encoded, ErrorKind, ProviderError, Target, Task, TaskRequest, UsageReport};
+use crate::unified::{
+    Encoded, ErrorKind, ProviderError, Source, Target, Task, TaskRequest, UsageReport,
+};
 
 /// Writes a request for a provider that has it at the usual path.
 pub(crate) fn encode(req: &TaskRequest<'_>, to: &Target<'_>) -> Encoded {
-    let mut name = Vec::with_capacity(to.model.len() + 2);
-    put_str(&mut name, to.model);
-    let mut splice = Splice::new(&req.source);
-    splice.set("model", req.source.spans.model.as_ref(), name);
     let path = match req.task {
         Task::Moderate => "/moderations",
         Task::Rank => "/rerank",
     };
+    as_it_came(&req.source, path, to)
+}
+
+/// A body as it came, but for the model's name.
+pub(crate) fn as_it_came(source: &Source<'_>, path: &str, to: &Target<'_>) -> Encoded {
+    let mut name = Vec::with_capacity(to.model.len() + 2);
+    put_str(&mut name, to.model);
+    let mut splice = Splice::new(source);
+    splice.set("model", source.spans.model.as_ref(), name);
     let headers = vec![("content-type", "application/json".to_owned())];
     let body = splice.finish();
     Encoded { method: "POST", path: path.to_owned(), headers, body, dropped: Vec::new() }

@@ -36,6 +36,7 @@ pub(super) fn turned(content: &Content, dialect: Dialect, is: Form, want: Form) 
         | Dialect::OpenAiCompletions
         | Dialect::OpenAiEmbeddings
         | Dialect::OpenAiModerations
+        | Dialect::OpenAiImages
         | Dialect::Rerank
         | Dialect::GeminiGenerateContent
         | Dialect::GeminiEmbedContent

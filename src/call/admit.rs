@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tollgate_accounting::{Amounts, Facets, Markup, Money, Rounding, Timestamp};
 
 use super::Inbound;
+use super::media;
 use super::operation::Operation;
 use super::planning::Candidate;
 use crate::clock;
@@ -42,6 +43,9 @@ pub(super) struct Admitted {
 /// The cap on each choice's output: the client's, within the operator's; else the operator's, else the
 /// model's. The flag says whether it differs from what the client wrote.
 pub(super) fn cap(route: &Route, operation: &Operation<'_>) -> (u64, bool) {
+    if operation.is_media() {
+        return (media::most_of_all(operation, route), false);
+    }
     let model = route.targets.iter().filter_map(|t| t.max_output_tokens).filter(|m| *m > 0).min();
     match (operation.asked_output(), route.max_output_tokens) {
         (Some(asked), Some(most)) if asked > most => (most, true),
@@ -87,7 +91,8 @@ pub(super) fn fit<H>(
         Ok(hold) => return Ok((hold, sent)),
         Err(refused) => refused,
     };
-    if holds == Holds::Strict || !about_output(&refused) {
+    // A picture is not drawn smaller for want of money.
+    if holds == Holds::Strict || operation.is_media() || !about_output(&refused) {
         return Err(refused);
     }
     while output / 2 >= LEAST_OUTPUT.saturating_mul(choices) {

@@ -80,7 +80,8 @@ pub(super) fn look(
         Operation::Chat(request) => Asked::Chat(request),
         Operation::Embeddings(request) => Asked::Embeddings(request),
         // Nothing is kept of what is not written: it is cheap, and its models change behind their names.
-        Operation::Task(_) => return make(None, Some(Cached::Bypass)),
+        // A picture is drawn anew each time.
+        Operation::Task(_) | Operation::Media(_) => return make(None, Some(Cached::Bypass)),
     };
     let prompt = inbound.prompt.as_ref();
     let read = prompt.map_or(operation.dialect(), |prompt| prompt.dialect);
@@ -120,7 +121,10 @@ pub(super) fn look(
     let key = cache::fingerprint(&scope, asked);
     let form = match operation {
         Operation::Chat(request) if request.stream => Form::Stream { usage: request.include_usage },
-        Operation::Chat(_) | Operation::Embeddings(_) | Operation::Task(_) => Form::Whole,
+        Operation::Chat(_)
+        | Operation::Embeddings(_)
+        | Operation::Task(_)
+        | Operation::Media(_) => Form::Whole,
     };
     if wish != CacheUse::Refresh
         && let Some(answer) = cache.get(&key, form, keep_for)
@@ -145,6 +149,7 @@ fn is_given_again(dialect: Dialect) -> bool {
         | Dialect::GeminiGenerateContent
         // They ask for no chat and no vectors, and are not kept at all.
         | Dialect::OpenAiModerations
+        | Dialect::OpenAiImages
         | Dialect::Rerank
         // No client speaks these.
         | Dialect::CohereChat

@@ -76,7 +76,8 @@ impl Counting {
                 count
             }
         };
-        if count.provenance == Provenance::Tokenized {
+        // What is foreseen by rule is a bound, and no estimate to be corrected.
+        if count.provenance == Provenance::Tokenized || operation.is_media() {
             return (count, None);
         }
         let estimate = Estimate { tokens: count.tokens, with_tools: operation.has_tools() };

@@ -8,6 +8,7 @@ mod counting;
 mod error;
 mod lanes;
 mod load;
+mod media;
 mod operation;
 mod planning;
 mod prefixes;
@@ -232,6 +233,9 @@ async fn made(
             let shadow = runtime.shadows.get(operation.model()).cloned();
             let making = Making { runtime, route, cap, key, fill: None, cached, shadow };
             match fill {
+                _ if operation.is_media() => {
+                    media::serve(worker, caller, inbound, operation, making).await
+                }
                 Some(fill) if making.may_join(inbound) => {
                     together::serve(worker, caller, inbound, operation, making, fill).await
                 }
@@ -405,7 +409,7 @@ impl Told {
         let (include_usage, vectors) = match operation {
             Operation::Chat(request) => (request.include_usage, VectorFormat::Float),
             Operation::Embeddings(request) => (false, request.format),
-            Operation::Task(_) => (false, VectorFormat::Float),
+            Operation::Task(_) | Operation::Media(_) => (false, VectorFormat::Float),
         };
         Told {
             input_tokens: to.input.tokens,

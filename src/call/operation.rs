@@ -6,8 +6,8 @@ use tollgate_providers::unified::{
     Block, Capability, EmbeddingInput, Media, ResponseFormat, Role, Source, Tool,
 };
 use tollgate_providers::{
-    BadRequest, ChatRequest, Dialect, EmbeddingsRequest, Encoded, Provider, Target as Wire, Task,
-    TaskRequest,
+    BadRequest, ChatRequest, Dialect, EmbeddingsRequest, Encoded, MediaRequest, Medium, Provider,
+    Target as Wire, Task, TaskRequest,
 };
 use tollgate_tokenizer::{Chat, CountMemo, Detail, Family, Image, Message, Part, ToolCall};
 
@@ -21,6 +21,8 @@ const CHUNK: u64 = 500;
 const DOCUMENTS_A_SEARCH: u64 = 100;
 /// Tokens that stand around a query and its document.
 const MARKS: u64 = 4;
+/// Room for what a provider puts around a prompt for a picture.
+const FRAME: u64 = 64;
 
 /// One request, whichever endpoint it came to.
 pub enum Operation<'a> {
@@ -30,6 +32,8 @@ pub enum Operation<'a> {
     Embeddings(Box<EmbeddingsRequest<'a>>),
     /// What is answered without writing.
     Task(Box<TaskRequest<'a>>),
+    /// What is answered with something else than text.
+    Media(Box<MediaRequest<'a>>),
 }
 
 /// What a request asks of a model besides reading and writing text.
@@ -50,6 +54,7 @@ impl<'a> Operation<'a> {
                 Task::Moderate => "moderations",
                 Task::Rank => "rerank",
             },
+            Operation::Media(request) => request.endpoint(),
         }
     }
 
@@ -59,6 +64,7 @@ impl<'a> Operation<'a> {
             Operation::Chat(request) => &request.model,
             Operation::Embeddings(request) => &request.model,
             Operation::Task(request) => &request.model,
+            Operation::Media(request) => &request.model,
         }
     }
 
@@ -66,7 +72,7 @@ impl<'a> Operation<'a> {
     pub fn stream(&self) -> bool {
         match self {
             Operation::Chat(request) => request.stream,
-            Operation::Embeddings(_) | Operation::Task(_) => false,
+            Operation::Embeddings(_) | Operation::Task(_) | Operation::Media(_) => false,
         }
     }
 
@@ -74,15 +80,16 @@ impl<'a> Operation<'a> {
     pub fn choices(&self) -> u64 {
         match self {
             Operation::Chat(request) => u64::from(request.n.max(1)),
+            Operation::Media(request) => request.pieces(),
             Operation::Embeddings(_) | Operation::Task(_) => 1,
         }
     }
 
-    /// The client's own cap on the output of each choice; only chats are written.
+    /// The client's own cap on the output of each choice; only chats have one to set.
     pub fn asked_output(&self) -> Option<u64> {
         match self {
             Operation::Chat(request) => request.max_output_tokens,
-            Operation::Embeddings(_) | Operation::Task(_) => Some(0),
+            Operation::Embeddings(_) | Operation::Task(_) | Operation::Media(_) => Some(0),
         }
     }
 
@@ -94,7 +101,9 @@ impl<'a> Operation<'a> {
                 Some(name) => ServiceTier::reported(name),
                 None => Some(ServiceTier::Standard),
             },
-            Operation::Embeddings(_) | Operation::Task(_) => Some(ServiceTier::Standard),
+            Operation::Embeddings(_) | Operation::Task(_) | Operation::Media(_) => {
+                Some(ServiceTier::Standard)
+            }
         }
     }
 
@@ -112,6 +121,9 @@ impl<'a> Operation<'a> {
                 Task::Moderate => Capability::Moderations,
                 Task::Rank => Capability::Rerank,
             },
+            Operation::Media(request) => match request.medium {
+                Medium::Pictures(_) => Capability::Images,
+            },
         }
     }
 
@@ -127,7 +139,15 @@ impl<'a> Operation<'a> {
             Class::Output,
             Class::Reasoning,
         ];
-        let Operation::Chat(request) = self else { return TEXT };
+        const DRAWN: &[Class] =
+            &[Class::Input, Class::CacheRead, Class::ImageInput, Class::Output, Class::ImageOutput];
+        let request = match self {
+            Operation::Chat(request) => request,
+            Operation::Embeddings(_) | Operation::Task(_) => return TEXT,
+            Operation::Media(request) => match request.medium {
+                Medium::Pictures(_) => return DRAWN,
+            },
+        };
         let spoken = request.rest.iter().any(|(name, _)| *name == "modalities" || *name == "audio");
         let heard = request.messages.iter().flat_map(|m| &m.blocks).any(|block| {
             matches!(block, Block::Audio { .. } | Block::File { .. } | Block::Other { .. })
@@ -146,6 +166,11 @@ impl<'a> Operation<'a> {
         asks
     }
 
+    /// Whether the answer is not text, so that it is neither capped nor counted as it comes.
+    pub(super) fn is_media(&self) -> bool {
+        matches!(self, Operation::Media(_))
+    }
+
     /// Whether the request offers tools, which providers put into words of their own.
     pub(super) fn has_tools(&self) -> bool {
         matches!(self, Operation::Chat(request) if !request.tools.is_empty())
@@ -161,6 +186,7 @@ impl<'a> Operation<'a> {
             }
             Operation::Embeddings(request) => embeddings(request, family),
             Operation::Task(request) => task(request, family),
+            Operation::Media(request) => media(request, family),
         }
     }
 
@@ -188,6 +214,7 @@ impl<'a> Operation<'a> {
             Operation::Chat(request) => adapter.encode_chat(request, &to),
             Operation::Embeddings(request) => adapter.encode_embeddings(request, &to),
             Operation::Task(request) => adapter.encode_task(request, &to),
+            Operation::Media(request) => adapter.encode_media(request, &to),
         }
     }
 
@@ -201,6 +228,7 @@ impl<'a> Operation<'a> {
             Operation::Chat(request) => &request.source,
             Operation::Embeddings(request) => &request.source,
             Operation::Task(request) => &request.source,
+            Operation::Media(request) => &request.source,
         }
     }
 }
@@ -228,6 +256,14 @@ fn task(request: &TaskRequest<'_>, family: &Family) -> Counted {
     let query = request.query.as_deref().map_or(0, |query| family.count(query) + MARKS);
     let one = |text: &str| family.count(text).saturating_add(query);
     let tokens = request.texts.iter().fold(0_u64, |sum, text| sum.saturating_add(one(text)));
+    counted(tokens, false)
+}
+
+/// The most that the input can be: a prompt is put into a frame of a few tokens.
+fn media(request: &MediaRequest<'_>, family: &Family) -> Counted {
+    let tokens = match &request.medium {
+        Medium::Pictures(pictures) => family.count(&pictures.prompt).saturating_add(FRAME),
+    };
     counted(tokens, false)
 }
 

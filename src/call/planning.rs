@@ -10,12 +10,13 @@ use tollgate_providers::{BadRequest, Capability};
 
 use super::CallError;
 use super::counting::{Alike, Estimate};
+use super::media;
 use super::operation::Operation;
 use super::prefixes::Warm;
 use super::services::Runtime;
 use super::sizes::{self, Sizes};
 use crate::clock;
-use crate::ledger::{Attempt, Counted};
+use crate::ledger::{Attempt, Counted, own_classes};
 use crate::routing::{self, Exclusion, Leaves, Need, Offer, Reason, Route, Target};
 use crate::tenants::{Caller, Priority};
 
@@ -37,6 +38,8 @@ pub(super) struct Candidate<'r> {
     /// What it will use of the provider's limits.
     pub(super) need: Need,
     pub(super) role: Role,
+    /// Output tokens that it makes by our count before it says anything, where such are foreseen.
+    foreseen: Option<u64>,
     /// Input tokens that should be in the provider's cache.
     pub(super) cached: u64,
     /// Why it has its place.
@@ -62,7 +65,7 @@ impl Candidate<'_> {
     /// The first or a further attempt at this target.
     pub(super) fn attempt(&self) -> Attempt {
         let Candidate { target, cards, input, .. } = self;
-        let exact = target.family.exact;
+        let exact = target.family.exact && self.foreseen.is_none();
         let (provider, model) = (target.provider_name.clone(), target.model.clone());
         let card = cards.dearest(input.tokens);
         let attempt = Attempt::new(provider, model, card, *input, exact);
@@ -70,7 +73,9 @@ impl Candidate<'_> {
             None => self.reason.to_string().into(),
             Some(others) => format!("{}; without {others}", self.reason).into(),
         });
-        attempt.priced(cards.prices.clone(), cards.at).because(why)
+        let mut attempt = attempt.priced(cards.prices.clone(), cards.at).because(why);
+        attempt.output_seen = self.foreseen.unwrap_or(0);
+        attempt
     }
 
     /// What is charged in the service tier it asks for.
@@ -113,6 +118,11 @@ impl Cards {
 
     fn all(&self) -> impl Iterator<Item = &Arc<PriceCard>> {
         std::iter::once(&self.card).chain(&self.others)
+    }
+
+    /// Whether all that such a call may use has a price.
+    fn price_all(&self, operation: &Operation<'_>) -> bool {
+        self.all().all(|card| card.bound_within(operation.classes(), 1, 1).is_ok())
     }
 
     /// The card that is charged for as long as the provider does not say which applies.
@@ -232,11 +242,16 @@ impl Planner<'_> {
             Some(Exclusion::Cannot(operation.endpoint()))
         } else if cards.is_none() {
             Some(Exclusion::Unpriced(tier.filter(|tier| *tier != ServiceTier::Standard)))
+        } else if media::most_output(operation, route, target).is_none() {
+            Some(Exclusion::Unbounded)
+        } else if operation.is_media() && !cards.as_ref().is_some_and(|c| c.price_all(operation)) {
+            Some(Exclusion::Unpriced(None))
         } else {
             None
         };
+        let foreseen = media::foreseen(operation, route, target);
         let mut prospect =
-            Prospect { target, unfit, counted: None, need: Need::default(), cached: 0 };
+            Prospect { target, unfit, counted: None, foreseen, need: Need::default(), cached: 0 };
         let (None, Some(cards)) = (&prospect.unfit, cards) else { return prospect };
         let (input, estimate) = runtime.counting.input_once(operation, target, counts);
         let leaves = match self.priority {
@@ -256,7 +271,7 @@ impl Planner<'_> {
     }
 
     fn offer(&self, route: &Route, prospect: &Prospect<'_>, now: u64) -> Offer {
-        let Prospect { target, unfit, counted, need, cached } = prospect;
+        let Prospect { target, unfit, counted, need, cached, .. } = prospect;
         if unfit.is_some() {
             return Offer { unfit: unfit.clone(), ..Offer::default() };
         }
@@ -266,7 +281,8 @@ impl Planner<'_> {
         let believed = cached.saturating_mul(view.warmth) / 1_000;
         let cost = |cached| {
             let (cards, input, _) = counted.as_ref().filter(|_| wanted)?;
-            expected(&cards.card, input.tokens, cached, need.output_tokens)
+            let sides = own_classes(self.operation.endpoint());
+            expected(&cards.card, sides, (input.tokens, cached), need.output_tokens)
         };
         let plain = cost(0);
         let cost = if believed == 0 { plain } else { cost(believed) };
@@ -312,6 +328,15 @@ impl Planner<'_> {
             let bad = BadRequest::field("messages", message);
             return CallError::BadRequest(bad.with_code("context_length_exceeded"));
         }
+        if let Some(out) = find("unbounded") {
+            let target = route.targets.get(out.target).map_or_else(model, Target::name);
+            let message = format!(
+                "{target} {}, so its cost cannot be held: the operator sets `max_output_tokens` \
+                 under [models]",
+                out.why
+            );
+            return CallError::BadRequest(BadRequest::field("model", message));
+        }
         let Some(out) = find("unpriced") else {
             if let Some(out) = find("tag") {
                 return CallError::Untagged { model: model(), why: out.why.to_string() };
@@ -347,6 +372,7 @@ struct Prospect<'r> {
     unfit: Option<Exclusion>,
     /// Taken by the candidate that it becomes.
     counted: Option<(Cards, Counted, Option<Estimate>)>,
+    foreseen: Option<u64>,
     need: Need,
     cached: u64,
 }
@@ -354,7 +380,7 @@ struct Prospect<'r> {
 impl<'r> Prospect<'r> {
     fn candidate(&mut self, route: &Route, role: Role, reason: Reason) -> Option<Candidate<'r>> {
         let (cards, input, estimate) = self.counted.take()?;
-        let Prospect { target, need, cached, .. } = *self;
+        let Prospect { target, foreseen, need, cached, .. } = *self;
         let choice = route.has_choice();
         let passed_over = None;
         Some(Candidate {
@@ -364,6 +390,7 @@ impl<'r> Prospect<'r> {
             estimate,
             need,
             role,
+            foreseen,
             cached,
             reason,
             choice,
@@ -395,9 +422,14 @@ fn lacks(target: &Target, operation: &Operation<'_>, input: Counted) -> Option<E
 }
 
 /// What a call of so many tokens is expected to cost, so many of its input read from a cache.
-pub(super) fn expected(card: &PriceCard, input: u64, cached: u64, output: u64) -> Option<Money> {
+fn expected(
+    card: &PriceCard,
+    (read, written): (Class, Class),
+    (input, cached): (u64, u64),
+    output: u64,
+) -> Option<Money> {
     let cached = cached.min(input);
-    let mut usage = Usage::new().with(Class::Input, input - cached).with(Class::Output, output);
+    let mut usage = Usage::new().with(read, input - cached).with(written, output);
     if cached > 0 {
         usage.set(Class::CacheRead, cached);
     }

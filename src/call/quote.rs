@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use tollgate_accounting::{
-    Amounts, Class, Facets, Fit, Markup, Money, PriceCard, PriceError, Rounding, Trial, Usage,
+    Amounts, Facets, Fit, Markup, Money, PriceCard, PriceError, Rounding, Trial, Usage,
 };
 use tollgate_providers::{BadRequest, Bounds, Dialect, Task, gemini_body};
 
@@ -15,7 +15,7 @@ use super::admit;
 use super::planning::{Candidate, Planner};
 use super::{CallError, Operation, Runtime, Sizes};
 use crate::clock;
-use crate::ledger::{Counted, Refused};
+use crate::ledger::{Counted, Refused, own_classes};
 use crate::routing::{Exclusion, Order, Reason, Target};
 use crate::tenants::{Caller, Holds};
 
@@ -123,7 +123,7 @@ impl<'a> Asked<'a> {
     /// an address.
     ///
     /// # Errors
-    /// What is no request, or an `endpoint` other than `moderations` and `embeddings`.
+    /// What is no request, or an `endpoint` other than those that need to be told.
     pub fn of(
         body: &'a [u8],
         bounds: &Bounds,
@@ -133,8 +133,10 @@ impl<'a> Asked<'a> {
             None => None,
             Some("moderations") => Some(Dialect::OpenAiModerations),
             Some("embeddings") => Some(Dialect::OpenAiEmbeddings),
+            Some("images.generations") => Some(Dialect::OpenAiImages),
             Some(_) => {
-                let message = "`endpoint` is moderations or embeddings: others are told apart";
+                let message = "`endpoint` is moderations, embeddings or images.generations: others \
+                               are told apart";
                 return Err(BadRequest::field("endpoint", message));
             }
         };
@@ -187,6 +189,10 @@ impl<'a> Asked<'a> {
         if self.dialect == Dialect::OpenAiModerations {
             let request = Dialect::decode_task(&self.body, bounds, Task::Moderate)?;
             return Ok(Operation::Task(Box::new(request)));
+        }
+        if self.dialect == Dialect::OpenAiImages {
+            let request = self.dialect.decode_media(&self.body, bounds)?;
+            return Ok(Operation::Media(Box::new(request)));
         }
         if self.dialect == Dialect::OpenAiEmbeddings {
             let request = self.dialect.decode_embeddings(&self.body, bounds)?;
@@ -270,7 +276,8 @@ fn offer(
     let Candidate { target, input, need, reason, .. } = candidate;
     let card = candidate.card();
     let likely_output = need.output_tokens;
-    let usage = Usage::new().with(Class::Input, input.tokens).with(Class::Output, likely_output);
+    let (read, written) = own_classes(operation.endpoint());
+    let usage = Usage::new().with(read, input.tokens).with(written, likely_output);
     Ok(Offer {
         provider: target.provider_name.clone(),
         model: target.model.clone(),
@@ -289,7 +296,7 @@ mod tests {
     use std::cell::RefCell;
 
     use tollgate_accounting::{
-        AccountSpec, Book, Metric, PriceList, Rates, Tier, Timestamp, UnitPrice, Why,
+        AccountSpec, Book, Class, Metric, PriceList, Rates, Tier, Timestamp, UnitPrice, Why,
     };
 
     use super::*;

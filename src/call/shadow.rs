@@ -70,7 +70,7 @@ impl Shadow {
         operation: &Operation<'_>,
     ) {
         let services = &worker.services;
-        if matches!(operation, Operation::Task(_)) || !self.is_due() {
+        if matches!(operation, Operation::Task(_) | Operation::Media(_)) || !self.is_due() {
             return;
         }
         if !services.load.has_spare(runtime.max_calls) {

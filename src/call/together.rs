@@ -97,14 +97,33 @@ pub(super) struct Detached {
     worker: Worker,
     caller: Arc<Caller>,
     inbound: Inbound,
-    chat: bool,
+    like: Like,
     dialect: Dialect,
     body: Bytes,
     bounds: Bounds,
 }
 
+/// What kind of operation it is.
+#[derive(Clone, Copy)]
+enum Like {
+    Chat,
+    Embeddings,
+    Media,
+}
+
+impl Like {
+    /// Tasks are not made detached.
+    fn of(operation: &Operation<'_>) -> Like {
+        match operation {
+            Operation::Chat(_) => Like::Chat,
+            Operation::Embeddings(_) | Operation::Task(_) => Like::Embeddings,
+            Operation::Media(_) => Like::Media,
+        }
+    }
+}
+
 impl Detached {
-    /// Of a chat or embeddings; `operation` is copied.
+    /// Of a chat, embeddings or media; `operation` is copied.
     pub(super) fn new(
         worker: &Worker,
         caller: Arc<Caller>,
@@ -116,7 +135,7 @@ impl Detached {
             worker: worker.clone(),
             caller,
             inbound,
-            chat: matches!(operation, Operation::Chat(_)),
+            like: Like::of(operation),
             dialect: operation.dialect(),
             body: Bytes::copy_from_slice(operation.body()),
             bounds,
@@ -129,12 +148,14 @@ impl Detached {
         making: Making,
         lead: &mut Option<super::Leading>,
     ) -> Result<Served, CallError> {
-        let Detached { worker, caller, inbound, chat, dialect, body, bounds } = self;
+        let Detached { worker, caller, inbound, like, dialect, body, bounds } = self;
         // It was understood before; what it borrowed from belongs to the client.
-        let operation = if *chat {
-            Operation::Chat(Box::new(dialect.decode_chat(body, bounds)?))
-        } else {
-            Operation::Embeddings(Box::new(dialect.decode_embeddings(body, bounds)?))
+        let operation = match like {
+            Like::Chat => Operation::Chat(Box::new(dialect.decode_chat(body, bounds)?)),
+            Like::Embeddings => {
+                Operation::Embeddings(Box::new(dialect.decode_embeddings(body, bounds)?))
+            }
+            Like::Media => Operation::Media(Box::new(dialect.decode_media(body, bounds)?)),
         };
         make(worker, caller, inbound, &operation, making, lead).await
     }

@@ -80,6 +80,7 @@ async fn finish(
         Capability::Chat | Capability::ServiceTiers => chat(site, target, &bytes, told),
         Capability::Embeddings => embeddings(site, &bytes, told),
         Capability::Moderations | Capability::Rerank => task(site, &bytes),
+        Capability::Images => media(site, &bytes),
     };
     match read {
         Ok(Read { usage, output_tokens, tier, withheld, body }) => {
@@ -89,8 +90,8 @@ async fn finish(
             hold.on_attempt(|attempt| {
                 attempt.reported = usage.usage;
                 attempt.reported_cost = usage.cost;
-                attempt.output_seen = output_tokens;
-                attempt.output_delivered = output_tokens;
+                attempt.output_seen = output_tokens.unwrap_or(attempt.output_seen);
+                attempt.output_delivered = attempt.output_seen;
                 note_odd(&usage, &mut attempt.error);
             });
             let settled = hold.settle(Outcome::Completed);
@@ -123,8 +124,8 @@ pub(super) fn note_odd(usage: &UsageReport, note: &mut Option<Arc<str>>) {
 /// What was found in a whole reply.
 struct Read {
     usage: UsageReport,
-    /// Our own count, for a provider that reports none.
-    output_tokens: u64,
+    /// Our own count, for a provider that reports none; nothing where it was foreseen.
+    output_tokens: Option<u64>,
     /// The service tier it was processed in, where the provider says.
     tier: Option<String>,
     /// Whether a filter kept some of it back.
@@ -150,7 +151,7 @@ fn chat(site: &Site, target: &Target, bytes: &[u8], told: &Told) -> Result<Read,
     let tier = reply.service_tier.as_deref().map(str::to_owned);
     let mut finishes = reply.choices.iter().filter_map(|choice| choice.finish.as_ref());
     let withheld = finishes.any(is_withheld);
-    Ok(Read { usage, output_tokens, tier, withheld, body })
+    Ok(Read { usage, output_tokens: Some(output_tokens), tier, withheld, body })
 }
 
 fn embeddings(site: &Site, bytes: &[u8], told: &Told) -> Result<Read, ProviderError> {
@@ -163,12 +164,18 @@ fn embeddings(site: &Site, bytes: &[u8], told: &Told) -> Result<Read, ProviderEr
         }
         told.dialect.encode_embeddings(&reply, told.vectors, &told.options()).into()
     });
-    Ok(Read { usage, output_tokens: 0, tier: None, withheld: false, body })
+    Ok(Read { usage, output_tokens: Some(0), tier: None, withheld: false, body })
 }
 
 fn task(site: &Site, bytes: &[u8]) -> Result<Read, ProviderError> {
     let usage = site.adapter.decode_task(bytes)?;
-    Ok(Read { usage, output_tokens: 0, tier: None, withheld: false, body: None })
+    Ok(Read { usage, output_tokens: Some(0), tier: None, withheld: false, body: None })
+}
+
+fn media(site: &Site, bytes: &[u8]) -> Result<Read, ProviderError> {
+    let usage = site.adapter.decode_media(bytes)?;
+    let output_tokens = usage.usage.get(Class::Output).and_then(|_| usage.usage.output_total());
+    Ok(Read { usage, output_tokens, tier: None, withheld: false, body: None })
 }
 
 fn text(block: &Block<'_>, target: &Target) -> u64 {

@@ -13,7 +13,8 @@ use super::{
 use crate::clock::parse_duration;
 
 /// The operations that a limit can be narrowed to.
-pub const ENDPOINTS: [&str; 4] = ["chat.completions", "embeddings", "moderations", "rerank"];
+pub const ENDPOINTS: [&str; 5] =
+    ["chat.completions", "embeddings", "moderations", "rerank", "images.generations"];
 
 const METRICS: [(&str, Metric); 6] = [
     ("requests", Metric::Requests),

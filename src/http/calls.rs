@@ -91,6 +91,22 @@ pub(super) async fn task_of(front: &Front, read: Read, task: Task) -> Result<Res
     read.serve(front, &Operation::Task(Box::new(request))).await
 }
 
+/// What is answered with something else than text, in a dialect that asks for it.
+pub(super) async fn media(
+    front: &Front,
+    headers: &HeaderMap,
+    body: Body,
+    dialect: Dialect,
+) -> Response {
+    let id = CallId::new();
+    let answer = async {
+        let read = Read::of(front, headers, body, id).await?;
+        let request = dialect.decode_media(&read.body, &read.bounds)?;
+        read.serve(front, &Operation::Media(Box::new(request))).await
+    };
+    answer.await.unwrap_or_else(|failed: Failed| failed.response(Dialect::OpenAiChat, Some(id)))
+}
+
 /// A request whose caller is known and whose body is here.
 pub(super) struct Read {
     pub(super) caller: std::sync::Arc<crate::tenants::Caller>,

@@ -68,6 +68,7 @@ pub fn routes(front: Front) -> Router {
         .route("/v1/chat/completions", post(openai::chat::create))
         .route("/v1/completions", post(openai::completions::create))
         .route("/v1/embeddings", post(openai::embeddings::create))
+        .route("/v1/images/generations", post(openai::images::generate))
         .route("/v1/moderations", post(openai::tasks::moderate))
         .route("/v1/rerank", post(openai::tasks::rank))
         // Where Cohere's clients ask.

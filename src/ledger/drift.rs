@@ -26,7 +26,8 @@ pub struct Drift {
 }
 
 impl Reader {
-    /// The newest calls since an instant, at most so many, by provider and model.
+    /// The newest calls since an instant, at most so many, by provider and model. Those of which we know a
+    /// bound and no count are left out.
     ///
     /// # Errors
     /// Where the file cannot be read.
@@ -43,6 +44,7 @@ impl Reader {
                        FROM entries
                        WHERE received_at >= ?1 AND kind = 'call' AND outcome = 'completed'
                            AND input_provenance = 'reported' AND counted_input > 0
+                           AND endpoint NOT LIKE 'images.%'
                        ORDER BY received_at DESC LIMIT ?2)
                  GROUP BY provider, model ORDER BY provider, model",
             )?;

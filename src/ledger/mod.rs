@@ -65,7 +65,7 @@ pub use report::{BadGroup, Filter, GroupBy, Question, Reader, ReportRow, Span};
 pub use rerate::{Difference, PricesOf, Range, Rerated};
 pub use responses::KeptResponse;
 pub use rollup::{Measure, Times};
-pub use settlement::{Attempt, CallFacts, Reach};
+pub use settlement::{Attempt, CallFacts, Reach, own_classes};
 pub use store::{Durability, StoreError};
 pub use templates::{PromptLabelRow, PromptRow};
 pub use writer::OnEntry;

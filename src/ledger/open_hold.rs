@@ -108,9 +108,9 @@ impl OpenHold {
     /// may have cost, the hold is extended by it first.
     pub fn begin(&self, attempt: Attempt) -> Result<(), Stop> {
         let (id, more) = {
-            let mut meter = lock(&self.meter);
-            let (id, terms) = (meter.facts.id, meter.facts.terms);
-            (id, meter.current().and_then(|failed| settlement::failed(terms, failed)))
+            let meter = lock(&self.meter);
+            let failed = meter.attempts.last();
+            (meter.facts.id, failed.and_then(|failed| settlement::failed(&meter.facts, failed)))
         };
         if let Some(more) = more {
             self.ledger.extend(&self.meter, id, more)?;

@@ -201,7 +201,7 @@ pub(super) fn post(
     for (index, attempt) in attempts.iter().enumerate() {
         let last = index + 1 == attempts.len();
         let ended = if last { outcome } else { attempt.ended.unwrap_or(Outcome::Failed) };
-        let generated = Generated::of(attempt, ended);
+        let generated = Generated::of(attempt, ended, own_classes(&facts.endpoint));
         let (charge, posted, terms) = if let Some(saved) = attempt.saved {
             (Charge::cached(Money::ZERO, saved), Usage::new(), Markup::NONE)
         } else if last && tenant_pays(attempt, ended) {
@@ -265,6 +265,14 @@ pub(super) fn post(
     Posting { entries, used }
 }
 
+/// The classes that our own counts of a call's input and output are of, by its operation.
+pub fn own_classes(endpoint: &str) -> (Class, Class) {
+    match endpoint {
+        "images.generations" => (Class::Input, Class::ImageOutput),
+        _ => (Class::Input, Class::Output),
+    }
+}
+
 /// What the provider made, as far as it is known, and how.
 struct Generated {
     usage: Usage,
@@ -273,22 +281,22 @@ struct Generated {
 }
 
 impl Generated {
-    fn of(attempt: &Attempt, ended: Outcome) -> Generated {
+    fn of(attempt: &Attempt, ended: Outcome, own: (Class, Class)) -> Generated {
         match attempt.reach {
             Reach::Planned | Reach::Rejected => {
                 Generated { usage: Usage::new(), input_provenance: None, output_provenance: None }
             }
             // Bytes went out and nothing came back: the prompt may be on the bill.
             Reach::Sent => Generated {
-                usage: Usage::new().with(Class::Input, attempt.input.tokens),
+                usage: Usage::new().with(own.0, attempt.input.tokens),
                 input_provenance: Some(Provenance::Estimated),
                 output_provenance: None,
             },
-            Reach::Accepted => Generated::accepted(attempt, ended),
+            Reach::Accepted => Generated::accepted(attempt, ended, own),
         }
     }
 
-    fn accepted(attempt: &Attempt, ended: Outcome) -> Generated {
+    fn accepted(attempt: &Attempt, ended: Outcome, (read, written): (Class, Class)) -> Generated {
         let reported = &attempt.reported;
         let mut usage = Usage::new();
         let reported_input = believed(reported, Class::Input, Usage::input_total);
@@ -296,7 +304,7 @@ impl Generated {
             copy(reported, &mut usage, Class::is_input);
             Provenance::Reported
         } else {
-            usage.set(Class::Input, attempt.input.tokens);
+            usage.set(read, attempt.input.tokens);
             attempt.input.provenance
         };
         let reported_output = believed(reported, Class::Output, Usage::output_total);
@@ -308,7 +316,7 @@ impl Generated {
             copy(reported, &mut usage, Class::is_output);
             Provenance::Reported
         } else {
-            usage.set(Class::Output, attempt.output_seen);
+            usage.set(written, attempt.output_seen);
             if attempt.output_exact { Provenance::Tokenized } else { Provenance::Estimated }
         };
         let searches = reported.get(Class::WebSearch);
@@ -409,8 +417,9 @@ fn cost(attempt: &Attempt, usage: &Usage) -> Result<Money, PriceError> {
 }
 
 /// What a failed attempt adds to its call, where the account pays for such: held before the next one.
-pub(super) fn failed(terms: Terms, attempt: &Attempt) -> Option<Amounts> {
-    let usage = Generated::of(attempt, attempt.ended.unwrap_or(Outcome::Failed)).usage;
+pub(super) fn failed(facts: &CallFacts, attempt: &Attempt) -> Option<Amounts> {
+    let (terms, ended) = (facts.terms, attempt.ended.unwrap_or(Outcome::Failed));
+    let usage = Generated::of(attempt, ended, own_classes(&facts.endpoint)).usage;
     if terms.failed == FailedAttempts::Absorb || usage.is_empty() {
         return None;
     }

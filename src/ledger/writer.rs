@@ -356,7 +356,7 @@ fn insert_hold(transaction: &Transaction<'_>, seq: u64, row: &HoldRow) -> rusqli
                  held_requests, held_input, held_output, held_cost, attempt, output_seen,
                  markup_share, markup_fee, failed_attempts, prompt)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
-                 ?17, ?18, ?19, ?20, 1, 0, ?21, ?22, ?23, ?24)",
+                 ?17, ?18, ?19, ?20, 1, ?25, ?21, ?22, ?23, ?24)",
         )?
         .execute(params![
             seq,
@@ -383,6 +383,7 @@ fn insert_hold(transaction: &Transaction<'_>, seq: u64, row: &HoldRow) -> rusqli
             facts.terms.markup.fee().nanos(),
             facts.terms.failed.name(),
             facts.prompt,
+            attempt.output_seen,
         ])?;
     Ok(())
 }

@@ -48,6 +48,8 @@ pub enum Exclusion {
     Cannot(&'static str),
     /// It has no price, at a service tier where it is not the usual one.
     Unpriced(Option<ServiceTier>),
+    /// Nothing is known of the most that its answer can come to.
+    Unbounded,
     /// The prompt is longer than what it takes.
     Context {
         /// Tokens of the prompt.
@@ -81,6 +83,7 @@ impl Exclusion {
         match self {
             Exclusion::Cannot(_) => "capability",
             Exclusion::Unpriced(_) => "unpriced",
+            Exclusion::Unbounded => "unbounded",
             Exclusion::Context { .. } => "context_window",
             Exclusion::Untagged(_) => "tag",
             Exclusion::Cost { .. } => "price_ceiling",
@@ -123,6 +126,9 @@ impl fmt::Display for Exclusion {
             Exclusion::Cannot(what) => write!(f, "does not do {what}"),
             Exclusion::Unpriced(None) => f.write_str("has no price"),
             Exclusion::Unpriced(Some(tier)) => write!(f, "has no price at the {tier} service tier"),
+            Exclusion::Unbounded => {
+                f.write_str("has no rule for the most that its answer can come to")
+            }
             Exclusion::Context { tokens, window } => {
                 write!(f, "takes {window} tokens, and the prompt has {tokens}")
             }

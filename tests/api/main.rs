@@ -24,6 +24,7 @@ mod files;
 mod forwarding;
 mod gemini;
 mod holds;
+mod images;
 mod injection;
 mod input;
 mod lanes;

@@ -30,23 +30,31 @@ static COMPATIBLE: Profile = Profile {
     cap_field: "max_tokens",
     moderations: true,
     rerank: true,
+    images: true,
     ..STANDARD
 };
 
 /// Serves base models too, which know no chat.
-static VLLM: Profile =
-    Profile { name: "vllm", completions: Completions::All, moderations: false, ..COMPATIBLE };
+static VLLM: Profile = Profile {
+    name: "vllm",
+    completions: Completions::All,
+    moderations: false,
+    images: false,
+    ..COMPATIBLE
+};
 
 static OLLAMA: Profile = Profile {
     name: "ollama",
     base_url: Some("http://127.0.0.1:11434/v1"),
     moderations: false,
     rerank: false,
+    images: false,
     ..COMPATIBLE
 };
 
 /// Azure's v1 API: the address is the resource's, the model is the deployment's name.
-static AZURE: Profile = Profile { name: "azure", auth: Auth::Header("api-key"), ..STANDARD };
+static AZURE: Profile =
+    Profile { name: "azure", auth: Auth::Header("api-key"), images: true, ..STANDARD };
 
 /// Azure's older API, whose base address ends in `/openai`.
 static AZURE_LEGACY: Profile =
@@ -127,6 +135,7 @@ static XAI: Profile = Profile {
 static TOGETHER: Profile = Profile {
     name: "together",
     base_url: Some("https://api.together.xyz/v1"),
+    images: false,
     moderations: false,
     completions: Completions::All,
     ..COMPATIBLE
@@ -135,6 +144,7 @@ static TOGETHER: Profile = Profile {
 static FIREWORKS: Profile = Profile {
     name: "fireworks",
     base_url: Some("https://api.fireworks.ai/inference/v1"),
+    images: false,
     moderations: false,
     completions: Completions::All,
     ..COMPATIBLE
@@ -162,5 +172,6 @@ static MOONSHOT: Profile = Profile {
     embeddings: false,
     moderations: false,
     rerank: false,
+    images: false,
     ..COMPATIBLE
 };

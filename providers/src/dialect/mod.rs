@@ -6,6 +6,7 @@ pub(crate) mod fields;
 pub(crate) mod gemini_embed;
 pub(crate) mod gemini_generate;
 pub(crate) mod json;
+mod media;
 pub(crate) mod openai_chat;
 pub(crate) mod openai_completions;
 mod openai_embeddings;
@@ -14,8 +15,8 @@ mod tasks;
 
 use crate::Bounds;
 use crate::unified::{
-    BadRequest, ChatRequest, EmbeddingsReply, EmbeddingsRequest, Event, Reply, Task, TaskRequest,
-    UsageReport, VectorFormat, WireError,
+    BadRequest, ChatRequest, EmbeddingsReply, EmbeddingsRequest, Event, MediaRequest, Reply, Task,
+    TaskRequest, UsageReport, VectorFormat, WireError,
 };
 
 /// A wire format.
@@ -31,6 +32,8 @@ pub enum Dialect {
     OpenAiEmbeddings,
     /// OpenAI's moderations.
     OpenAiModerations,
+    /// OpenAI's pictures.
+    OpenAiImages,
     /// Rerankings, as Cohere, Jina and vLLM write them.
     Rerank,
     /// Anthropic's messages.
@@ -98,6 +101,7 @@ impl Dialect {
             Dialect::OpenAiCompletions => "openai_completions",
             Dialect::OpenAiEmbeddings => "openai_embeddings",
             Dialect::OpenAiModerations => "openai_moderations",
+            Dialect::OpenAiImages => "openai_images",
             Dialect::Rerank => "rerank",
             Dialect::AnthropicMessages => "anthropic_messages",
             Dialect::GeminiGenerateContent => "gemini_generate_content",
@@ -163,6 +167,18 @@ impl Dialect {
         task: Task,
     ) -> Result<TaskRequest<'a>, BadRequest> {
         tasks::decode(body, bounds, task)
+    }
+
+    /// Reads a request for pictures.
+    pub fn decode_media<'a>(
+        self,
+        body: &'a [u8],
+        bounds: &Bounds,
+    ) -> Result<MediaRequest<'a>, BadRequest> {
+        match self {
+            Dialect::OpenAiImages => media::images(body, bounds),
+            _ => Err(BadRequest::whole(format!("the dialect {} asks for text", self.name()))),
+        }
     }
 
     /// What of a request its reply repeats, in dialects whose replies do.

@@ -68,7 +68,10 @@ impl Provider for Google {
     fn can(&self, what: Capability) -> bool {
         match what {
             Capability::Chat | Capability::Embeddings => true,
-            Capability::Moderations | Capability::Rerank | Capability::ServiceTiers => false,
+            Capability::Moderations
+            | Capability::Rerank
+            | Capability::Images
+            | Capability::ServiceTiers => false,
         }
     }
 

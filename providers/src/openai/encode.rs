@@ -84,7 +84,7 @@ pub(crate) fn write_texts(
     Ok(())
 }
 
-fn path(profile: &Profile, path: &str, model: &str) -> String {
+pub(super) fn path(profile: &Profile, path: &str, model: &str) -> String {
     match profile.paths {
         Paths::Plain => path.to_owned(),
         Paths::Deployments(version) => {

@@ -13,7 +13,7 @@ use crate::dialect::Dialect;
 use crate::stream::Decoder;
 use crate::unified::{
     Auth, BadRequest, Capability, ChatRequest, EmbeddingsReply, EmbeddingsRequest, Encoded,
-    Failure, HeaderLookup, Provider, ProviderError, Reply, StreamDecoder, Target,
+    Failure, HeaderLookup, MediaRequest, Provider, ProviderError, Reply, StreamDecoder, Target,
 };
 
 pub(crate) use classify::classify;
@@ -31,6 +31,7 @@ pub static OPENAI: OpenAi = OpenAi::new(&Profile {
     name: "openai",
     base_url: Some("https://api.openai.com/v1"),
     moderations: true,
+    images: true,
     ..STANDARD
 });
 
@@ -46,6 +47,7 @@ pub(crate) const STANDARD: Profile = Profile {
     embeddings: true,
     moderations: false,
     rerank: false,
+    images: false,
     completions: Completions::Older,
     reasoning_outside: false,
     paths: Paths::Plain,
@@ -101,6 +103,8 @@ pub struct Profile {
     pub moderations: bool,
     /// Whether it puts documents in order at `/rerank`.
     pub rerank: bool,
+    /// Whether it draws at `/images/generations`.
+    pub images: bool,
     /// Which models it completes texts with; others are asked the text in a chat.
     pub completions: Completions,
     /// Whether it reports reasoning tokens beside `completion_tokens` instead of within.
@@ -145,6 +149,7 @@ impl Provider for OpenAi {
             Capability::Embeddings => self.profile.embeddings,
             Capability::Moderations => self.profile.moderations,
             Capability::Rerank => self.profile.rerank,
+            Capability::Images => self.profile.images,
         }
     }
 
@@ -158,6 +163,11 @@ impl Provider for OpenAi {
         to: &Target<'_>,
     ) -> Result<Encoded, BadRequest> {
         encode::embeddings(self.profile, req, to)
+    }
+
+    fn encode_media(&self, req: &MediaRequest<'_>, to: &Target<'_>) -> Result<Encoded, BadRequest> {
+        let encoded = crate::media::encode(req, to);
+        Ok(Encoded { path: encode::path(self.profile, &encoded.path, to.model), ..encoded })
     }
 
     fn decode_reply<'b>(&self, body: &'b [u8]) -> Result<Reply<'b>, ProviderError> {

@@ -4,6 +4,7 @@ mod chat;
 mod embeddings;
 mod error;
 mod event;
+mod media;
 mod provider;
 mod reply;
 mod task;
@@ -17,6 +18,7 @@ pub use chat::{
 pub use embeddings::{EmbeddingInput, EmbeddingsReply, EmbeddingsRequest, VectorFormat};
 pub use error::{BadRequest, ErrorKind, Failure, Next, ProviderError, WireError};
 pub use event::{Event, Events, FinishReason, Frame, FrameKind, Part};
+pub use media::{MediaRequest, Medium, Pictures, Quality};
 pub use provider::{Auth, Capability, Encoded, HeaderLookup, Provider, StreamDecoder, Target};
 pub use reply::{Choice, Reply};
 pub use task::{Task, TaskRequest};

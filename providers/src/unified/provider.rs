@@ -7,6 +7,7 @@ use super::chat::ChatRequest;
 use super::embeddings::{EmbeddingsReply, EmbeddingsRequest};
 use super::error::{BadRequest, Failure, ProviderError};
 use super::event::Frame;
+use super::media::MediaRequest;
 use super::reply::Reply;
 use super::task::TaskRequest;
 use super::usage::UsageReport;
@@ -64,6 +65,8 @@ pub enum Capability {
     Moderations,
     /// Putting documents in order.
     Rerank,
+    /// Drawing pictures.
+    Images,
     /// To process a call in a service tier of the client's choice.
     ServiceTiers,
 }
@@ -119,6 +122,16 @@ pub trait Provider: Send + Sync {
     /// Reads what a 2xx reply to such a request used.
     fn decode_task(&self, body: &[u8]) -> Result<UsageReport, ProviderError> {
         crate::task::decode(body)
+    }
+
+    /// Writes a request whose answer is not text.
+    fn encode_media(&self, req: &MediaRequest<'_>, to: &Target<'_>) -> Result<Encoded, BadRequest> {
+        Ok(crate::media::encode(req, to))
+    }
+
+    /// Reads what a 2xx reply to such a request used.
+    fn decode_media(&self, body: &[u8]) -> Result<UsageReport, ProviderError> {
+        crate::media::decode(body)
     }
 
     /// Reads a streamed chat reply. No frame larger than `frame_cap` bytes is accepted.

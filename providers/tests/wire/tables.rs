@@ -195,14 +195,22 @@ fn every_client_dialect_reaches_every_provider() {
     out.push_str(
         "\n## What is no chat\n\
          Embeddings by OpenAI's dialect and by Google's `embedContent` and `batchEmbedContents`, each to the \
-         same providers; moderations by OpenAI's; rerankings as Cohere, Jina and vLLM write them. *No*: asked \
-         for, the model is not found at this provider.\n\n\
-         | provider | embeddings | moderations | rerankings |\n|---|---|---|---|\n",
+         same providers; moderations by OpenAI's; rerankings as Cohere, Jina and vLLM write them; \
+         pictures by OpenAI's `/images/generations`. *No*: asked for, the model is not found at this \
+         provider.\n\n\
+         | provider | embeddings | moderations | rerankings | pictures |\n|---|---|---|---|---|\n",
     );
     for far in kinds().map(|kind| provider(kind).unwrap()) {
-        let asked = [Capability::Embeddings, Capability::Moderations, Capability::Rerank];
-        let [vectors, judged, ranked] = asked.map(|what| if far.can(what) { "yes" } else { "no" });
-        let _ = writeln!(out, "| {} | {vectors} | {judged} | {ranked} |", far.name());
+        let _ = write!(out, "| {} ", far.name());
+        for what in [
+            Capability::Embeddings,
+            Capability::Moderations,
+            Capability::Rerank,
+            Capability::Images,
+        ] {
+            let _ = write!(out, "| {} ", if far.can(what) { "yes" } else { "no" });
+        }
+        out.push_str("|\n");
     }
     is_what_the_file_says("crossing.md", &out);
 }

@@ -151,7 +151,9 @@ fn lists(site: &Site, operation: &Operation<'_>) -> Option<Lists> {
         Capability::Embeddings => (site.adapter.embeddings_dialect() == Dialect::OpenAiEmbeddings)
             .then_some(Lists::Embeddings),
         Capability::Moderations => Some(Lists::Moderations),
-        Capability::Chat | Capability::Rerank | Capability::ServiceTiers => None,
+        Capability::Chat | Capability::Rerank | Capability::Images | Capability::ServiceTiers => {
+            None
+        }
     }
 }
 

@@ -5,6 +5,7 @@ pub(super) mod chat;
 pub(super) mod completions;
 pub(super) mod embeddings;
 pub(super) mod files;
+pub(super) mod images;
 pub(super) mod models;
 pub(super) mod organization;
 pub(super) mod responses;

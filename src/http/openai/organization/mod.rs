@@ -63,7 +63,13 @@ const KINDS: [Kind; 10] = [
             ("num_model_requests", Measure::Requests),
         ],
     },
-    Kind::unused("images", "images"),
+    // How many pictures a call drew is on no row, so a result counts calls alone.
+    Kind {
+        name: "images",
+        result: "images",
+        endpoints: &["images.generations"],
+        counts: &[("num_model_requests", Measure::Requests)],
+    },
     Kind::unused("audio_speeches", "audio_speeches"),
     Kind::unused("audio_transcriptions", "audio_transcriptions"),
     Kind::unused("vector_stores", "vector_stores"),

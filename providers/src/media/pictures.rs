@@ -1,0 +1,72 @@
+//! The most tokens that a picture can come to, by its size and quality.
+
+use crate::unified::{Pictures, Quality};
+
+/// Room for the text that newer models write beside a picture and bill with it.
+const BESIDE: u64 = 1_024;
+
+/// Tokens of a square, a tall and a wide picture, which are 1024x1024, 1024x1536 and 1536x1024, in low,
+/// medium and high quality.
+type Table = [[u64; 3]; 3];
+
+/// OpenAI's image generation guide, "cost and latency": gpt-image-1, and gpt-image-1.5 whose prices a
+/// picture are these tokens at its price of a token.
+const FIRST: Table = [[272, 408, 400], [1_056, 1_584, 1_568], [4_160, 6_240, 6_208]];
+
+/// The page of gpt-image-1-mini: its prices a picture, with what their rounding may hide, at its price of
+/// a token ($0.0055, $0.0065, ... at $8 a million).
+const MINI: Table = [[688, 813, 813], [1_438, 1_938, 1_938], [4_563, 6_563, 6_563]];
+
+/// Sizes that the second generation takes: pixels in all, and the longer side by the shorter.
+const MOST_PIXELS: u64 = 8_294_400;
+
+/// The most output tokens of one picture; nothing where no rule is known for the model.
+pub(super) fn most_output(pictures: &Pictures<'_>, model: &str) -> Option<u64> {
+    let name = model.rsplit('/').next().unwrap_or(model);
+    let drawn = if name.starts_with("gpt-image-2") {
+        second(pictures)
+    } else if name.starts_with("gpt-image-1-mini") {
+        of(&MINI, pictures)
+    } else if name.starts_with("gpt-image-1") || name == "chatgpt-image-latest" {
+        of(&FIRST, pictures)
+    } else {
+        return None;
+    };
+    Some(drawn + BESIDE)
+}
+
+fn of(table: &Table, pictures: &Pictures<'_>) -> u64 {
+    let [low, medium, high] = table;
+    let row = match pictures.quality {
+        Quality::Low => low,
+        Quality::Medium => medium,
+        Quality::High => high,
+    };
+    match pictures.size {
+        Some((1024, 1024)) => row[0],
+        Some((1024, 1536)) => row[1],
+        Some((1536, 1024)) => row[2],
+        // Another size is refused by the provider, and the model's own choice is one of these.
+        _ => row.iter().copied().max().unwrap_or(0),
+    }
+}
+
+/// gpt-image-2 draws any size. By the calculator of OpenAI's guide a picture has `q` columns and `q` by
+/// the ratio of its sides rows, times two million and its pixels by four million.
+fn second(pictures: &Pictures<'_>) -> u64 {
+    let columns: u64 = match pictures.quality {
+        Quality::Low => 16,
+        Quality::Medium => 48,
+        Quality::High => 96,
+    };
+    let (rows, pixels) = match pictures.size {
+        Some((width, height)) if width > 0 && height > 0 => {
+            let (short, long) = (width.min(height), width.max(height));
+            let rows = columns.saturating_mul(short).div_ceil(long);
+            (rows, width.saturating_mul(height).min(MOST_PIXELS))
+        }
+        // The dearest that it can choose: a square of all pixels.
+        _ => (columns, MOST_PIXELS),
+    };
+    (columns * rows * (2_000_000 + pixels)).div_ceil(4_000_000)
+}

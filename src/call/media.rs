@@ -1,0 +1,60 @@
+//! Calls whose answers are not text: what one can come to is foreseen by rule, not counted as it comes.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::operation::Operation;
+use super::together::Detached;
+use super::{CallError, Inbound, Making, Served, Worker};
+use crate::routing::{Route, Target};
+use crate::tenants::Caller;
+
+/// The most output tokens of a piece at that target: by the rule for its model, else what the operator
+/// says of the name. Nothing where neither says, and such a call is not made.
+pub(super) fn most_output(
+    operation: &Operation<'_>,
+    route: &Route,
+    target: &Target,
+) -> Option<u64> {
+    let Operation::Media(request) = operation else { return Some(0) };
+    request.most_output(&target.counted_as).or(route.max_output_tokens)
+}
+
+/// The most of any target that a call on this route may be sent to.
+pub(super) fn most_of_all(operation: &Operation<'_>, route: &Route) -> u64 {
+    let kept = route.on_context_length.iter().chain(&route.on_content_policy);
+    let all = route.targets.iter().chain(kept);
+    all.filter_map(|target| most_output(operation, route, target)).max().unwrap_or(0)
+}
+
+/// What a provider at work on it has made by our count, before it says anything: the most that it can.
+/// Nothing for what is counted as it comes.
+pub(super) fn foreseen(operation: &Operation<'_>, route: &Route, target: &Target) -> Option<u64> {
+    let most = most_output(operation, route, target).filter(|_| operation.is_media())?;
+    Some(most.saturating_mul(operation.choices()))
+}
+
+/// Makes the call whether or not its client waits for the end: what is drawn is billed, whoever is there
+/// to see it, so the provider's word on it is waited for.
+pub(super) async fn serve(
+    worker: &Worker,
+    caller: &Arc<Caller>,
+    inbound: &Inbound,
+    operation: &Operation<'_>,
+    making: Making,
+) -> Result<Served, CallError> {
+    let bounds = making.runtime.bounds;
+    let call = Detached::new(worker, caller.clone(), inbound.clone(), operation, bounds);
+    let (made, answer) = oneshot::channel();
+    let stop = worker.services.stop.clone();
+    worker.services.drains.tasks.spawn(async move {
+        let mut nobody = None;
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            served = call.run(making, &mut nobody) => drop(made.send(served)),
+        }
+    });
+    answer.await.unwrap_or(Err(CallError::Stopped))
+}

@@ -1,0 +1,17 @@
+//! `POST /v1/images/generations`.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use http::HeaderMap;
+use tollgate_providers::Dialect;
+
+use crate::http::{Front, calls};
+
+pub(in crate::http) async fn generate(
+    State(front): State<Front>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    calls::media(&front, &headers, body, Dialect::OpenAiImages).await
+}

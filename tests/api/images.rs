@@ -1,0 +1,232 @@
+//! Pictures: held at the most that they can come to, settled at what the provider reports.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::eventually;
+use crate::harness::gateway::Gateway;
+use crate::harness::ledger::open_holds;
+use crate::harness::stage::{RICH, Stage, configuration, nanos, nothing_held, row_of, standing};
+use crate::harness::upstream::Upstream;
+use crate::harness::upstream::script::Reply;
+
+const IMAGES: &str = "/v1/images/generations";
+
+/// The most that a square picture of low quality can come to: 272 tokens, and room for text.
+const SQUARE: i64 = 272 + 1_024;
+
+const PRICES: &str = r#"
+[prices."up/gpt-image-1.5"]
+input = "5.00"
+output = "10.00"
+image_output = "32.00"
+
+[prices."up/painter"]
+input = "5.00"
+output = "10.00"
+image_output = "32.00"
+
+[prices."up/gpt-image-1"]
+input = "5.00"
+
+[models.artist]
+targets = [{ provider = "up", model = "painter" }]
+max_output_tokens = 500
+"#;
+
+/// Nano-dollars a token.
+const TEXT: i64 = 5_000;
+const WRITTEN: i64 = 10_000;
+const DRAWN: i64 = 32_000;
+
+fn configured(upstream: &Upstream, tables: &str) -> String {
+    let known = "\"text-embedding-3-small\"]";
+    let all = "\"text-embedding-3-small\", \"gpt-image-1.5\", \"gpt-image-1\", \"painter\", \"dall-e-3\"]";
+    configuration(upstream, "", &format!("{PRICES}{tables}")).replacen(known, all, 1)
+}
+
+async fn stage(tables: &str) -> Stage {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::start(&configured(&upstream, tables));
+    Stage { upstream, gateway }
+}
+
+fn square(model: &str, n: u64) -> Value {
+    json!({ "model": model, "prompt": "a harbour at night", "n": n, "size": "1024x1024",
+            "quality": "low", "output_format": "webp" })
+}
+
+fn drawn(usage: &Value) -> Reply {
+    let reply = json!({ "created": 1, "data": [{ "b64_json": "AAAA" }], "usage": usage });
+    Reply::whole(200, &reply.to_string())
+}
+
+fn reported() -> Value {
+    json!({ "input_tokens": 12, "output_tokens": 300, "total_tokens": 312,
+            "input_tokens_details": { "text_tokens": 12, "image_tokens": 0 },
+            "output_tokens_details": { "text_tokens": 28, "image_tokens": 272 } })
+}
+
+#[tokio::test]
+async fn a_picture_is_charged_at_what_the_provider_reports_text_and_drawing_apart() {
+    let stage = stage(RICH).await;
+    let client = stage.gateway.client("acme");
+    stage.upstream.push("gpt-image-1.5", drawn(&reported()));
+    let answer = client.post(IMAGES, &square("gpt-image-1.5", 1)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.json()["data"][0]["b64_json"], "AAAA");
+    let sent = stage.upstream.last();
+    assert_eq!(sent.path, IMAGES);
+    assert_eq!(sent.json(), square("gpt-image-1.5", 1), "nothing of it is lost");
+
+    let row = stage.row(&answer).await;
+    let charged = 12 * TEXT + 28 * WRITTEN + 272 * DRAWN;
+    assert_eq!((nanos(&row.charged_usd), &*row.provenance), (charged, "reported"), "{row:?}");
+    assert_eq!((row.input, row.output), (12, 300));
+    let attempt = &row.json["attempts"][0];
+    assert_eq!(
+        (&attempt["usage"]["output"], &attempt["usage"]["image_output"]),
+        (&json!(28), &json!(272))
+    );
+    assert_eq!(row.json["endpoint"], "images.generations");
+    let path = "/v1/organization/usage/images?limit=31&bucket_width=1h&start_time=";
+    let hour = jiff::Timestamp::now().as_second() - 7_200;
+    let used = client.get(&format!("{path}{hour}")).await.json();
+    let results = used["data"].as_array().unwrap().iter();
+    let calls = results.flat_map(|bucket| bucket["results"].as_array().unwrap());
+    let calls: Vec<_> = calls.map(|result| &result["num_model_requests"]).collect();
+    assert_eq!(calls, [&json!(1)], "{used}");
+    stage.nothing_held().await;
+    stage.gateway.audit().unwrap();
+}
+
+#[tokio::test]
+async fn pictures_hold_the_most_that_all_of_them_can_come_to_and_are_not_drawn_smaller() {
+    // Three of them fit, with their prompt; four do not.
+    let most = 3 * SQUARE * DRAWN + 100 * TEXT;
+    let limit = format!("[accounts.acme]\nlimits = [\"$0.{most:09} per day\"]\n");
+    let stage = stage(&limit).await;
+    let client = stage.gateway.client("acme");
+    let path = "/v1/quote?endpoint=images.generations";
+    let quote = client.post(path, &square("gpt-image-1.5", 4)).await.json();
+    assert_eq!(
+        (&quote["endpoint"], &quote["admitted"]),
+        (&json!("images.generations"), &json!(false)),
+        "{quote}"
+    );
+    let refused = client.post(IMAGES, &square("gpt-image-1.5", 4)).await;
+    assert!(matches!(refused.status, 400 | 429), "{}", refused.text());
+    assert_eq!(stage.upstream.count(), 0);
+
+    stage.upstream.push("gpt-image-1.5", drawn(&reported()));
+    let answer = client.post(IMAGES, &square("gpt-image-1.5", 3)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    stage.nothing_held().await;
+}
+
+#[tokio::test]
+async fn a_picture_without_usage_is_charged_at_the_most_and_said_to_be_an_estimate() {
+    let stage = stage(RICH).await;
+    let client = stage.gateway.client("acme");
+    stage.upstream.push("gpt-image-1.5", drawn(&Value::Null));
+    let row = stage.row(&client.post(IMAGES, &square("gpt-image-1.5", 2)).await).await;
+    assert_eq!((row.output, &*row.provenance), (2 * SQUARE as u64, "estimated"), "{row:?}");
+    let input = i64::try_from(row.input).unwrap() * TEXT;
+    assert_eq!(nanos(&row.charged_usd), input + 2 * SQUARE * DRAWN);
+
+    // A name's own bound, where no rule knows the model.
+    stage.upstream.push("painter", drawn(&Value::Null));
+    let row = stage.row(&client.post(IMAGES, &square("artist", 3)).await).await;
+    assert_eq!((row.output, &*row.provenance), (1_500, "estimated"), "{row:?}");
+
+    // What was begun is owed, and by the account's terms the operator's loss.
+    stage.upstream.push("gpt-image-1.5", Reply::whole(200, "<html>"));
+    let broken = client.post(IMAGES, &square("gpt-image-1.5", 1)).await;
+    assert_eq!(broken.status, 502, "{}", broken.text());
+    let row = stage.row(&broken).await;
+    assert_eq!(nanos(&row.charged_usd), 0);
+    let owed = nanos(row.json["attempts"][0]["absorbed_usd"].as_str().unwrap());
+    assert!(owed >= SQUARE * DRAWN, "{row:?}");
+    stage.nothing_held().await;
+    stage.gateway.audit().unwrap();
+}
+
+#[tokio::test]
+async fn what_has_no_price_or_no_bound_is_not_drawn_and_neither_is_what_cannot_be_counted() {
+    let stage = stage(RICH).await;
+    let client = stage.gateway.client("acme");
+    for (model, code) in [
+        ("up/dall-e-3", json!("model_unpriced")),
+        // Its input has a price, its pictures have none.
+        ("up/gpt-image-1", json!("model_unpriced")),
+        ("up/painter", Value::Null),
+    ] {
+        let refused = client.post(IMAGES, &square(model, 1)).await;
+        let error = &refused.json()["error"];
+        assert_eq!((refused.status, &error["code"]), (400, &code), "{model}: {error}");
+        assert_eq!(error["param"], "model", "{model}: {error}");
+    }
+    for (name, value) in [
+        ("stream", json!(true)),
+        ("partial_images", json!(2)),
+        ("n", json!(0)),
+        ("n", json!(11)),
+        ("prompt", Value::Null),
+        ("model", json!("")),
+    ] {
+        let mut body = square("gpt-image-1.5", 1);
+        body[name] = value;
+        let refused = client.post(IMAGES, &body).await;
+        assert_eq!((refused.status, &refused.json()["error"]["param"]), (400, &json!(name)));
+    }
+    assert_eq!(client.post("/v1/images/edits", &square("gpt-image-1.5", 1)).await.status, 404);
+    assert_eq!(stage.upstream.count(), 0);
+    stage.nothing_held().await;
+}
+
+#[tokio::test]
+async fn a_picture_whose_client_left_is_waited_for_and_charged_at_what_is_reported() {
+    let stage = stage(RICH).await;
+    let client = stage.gateway.client("acme");
+    let reply = drawn(&reported()).after(Duration::from_millis(300));
+    stage.upstream.push("gpt-image-1.5", reply);
+    let body = square("gpt-image-1.5", 1).to_string();
+    let left = client.open("POST", IMAGES, body.as_bytes()).await.unwrap();
+    eventually("the provider is asked", Duration::from_secs(10), async || {
+        (stage.upstream.count() == 1).then_some(())
+    })
+    .await;
+    drop(left);
+    let charged = 12 * TEXT + 28 * WRITTEN + 272 * DRAWN;
+    eventually("it is charged", Duration::from_secs(10), async || {
+        let posted = standing(&stage.gateway).await.iter().map(|limit| limit.posted).max();
+        (posted == Some(charged)).then_some(())
+    })
+    .await;
+    stage.nothing_held().await;
+    stage.gateway.audit().unwrap();
+}
+
+#[tokio::test]
+async fn a_picture_in_flight_when_the_gateway_dies_is_charged_at_the_most() {
+    let upstream = Upstream::start().await;
+    let mut gateway = Gateway::start(&configured(&upstream, RICH));
+    let client = gateway.client("acme");
+    upstream.push("gpt-image-1.5", drawn(&reported()).hanging_at(0));
+    let body = square("gpt-image-1.5", 1).to_string();
+    let _waiting = client.open("POST", IMAGES, body.as_bytes()).await.unwrap();
+    eventually("the provider is asked", Duration::from_secs(10), async || {
+        (upstream.count() == 1 && open_holds(&gateway) == 1).then_some(())
+    })
+    .await;
+    gateway.kill();
+    gateway.up();
+    nothing_held(&gateway).await;
+    let rows = crate::harness::ledger::entries(&gateway);
+    let row = rows.last().unwrap();
+    let row = row_of(&gateway, &row.id).await;
+    assert_eq!((row.output, &*row.outcome), (SQUARE as u64, "recovered"), "{row:?}");
+    assert!(nanos(&row.charged_usd) >= SQUARE * DRAWN, "{row:?}");
+    gateway.audit().unwrap();
+}
