@@ -149,7 +149,7 @@ fn stand(vocabulary: &Vocabulary, mut left: u32, mut right: u32) -> bool {
     // What merges across the border must rank below this to come first.
     let mut limit = u32::MAX;
     loop {
-        if vocabulary.merged(left, right).is_some_and(|token| token < limit) {
+        if vocabulary.merged_below(left, right, limit).is_some() {
             return false;
         }
         // Undo the later of the two last merges; the parts at the border are the new neighbours.
@@ -158,12 +158,14 @@ fn stand(vocabulary: &Vocabulary, mut left: u32, mut right: u32) -> bool {
         if later < vocabulary.initial() {
             return true;
         }
+        // Which of the two it is can't be foreseen, so no branch depends on it.
         let record = vocabulary.record(later);
-        (limit, left, right) = if left > right {
-            (later, record.right(), right)
-        } else {
-            (later + 1, left, record.left())
-        };
+        let is_left = u32::from(left > right).wrapping_neg();
+        limit = later.wrapping_add(1).wrapping_add(is_left);
+        (left, right) = (
+            record.right() & is_left | left & !is_left,
+            right & is_left | record.left() & !is_left,
+        );
     }
 }
 

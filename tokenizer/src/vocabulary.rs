@@ -301,6 +301,13 @@ impl Vocabulary {
     /// The token that two adjacent tokens merge into.
     #[inline(always)]
     pub(crate) fn merged(&self, left: u32, right: u32) -> Option<u32> {
+        self.merged_below(left, right, u32::MAX)
+    }
+
+    /// The token below `limit` that two adjacent tokens merge into. What isn't below needs no
+    /// record to be read, which would mostly have to be waited for.
+    #[inline(always)]
+    pub(crate) fn merged_below(&self, left: u32, right: u32, limit: u32) -> Option<u32> {
         let hash = hash::of_pair(left, right, self.pair_seed);
         let (at, bit) = hash::filter(hash);
         if word(self.pair_filter, at) >> bit & 1 == 0 {
@@ -308,10 +315,10 @@ impl Vocabulary {
         }
         let pilot = byte(self.pair_pilots, hash::bucket(hash, self.pair_bits));
         let slot = half(self.pairs, hash::slot(hash, pilot, self.pair_slots));
-        if slot >> 18 != hash::fingerprint(hash) {
+        let token = slot & 0x3_ffff;
+        if slot >> 18 != hash::fingerprint(hash) || token >= limit {
             return None;
         }
-        let token = slot & 0x3_ffff;
         let record = self.record(token);
         (record.left() == left && record.right() == right && token >= self.initial).then_some(token)
     }
