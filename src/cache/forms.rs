@@ -37,6 +37,9 @@ pub(super) fn turned(content: &Content, dialect: Dialect, is: Form, want: Form) 
         | Dialect::OpenAiEmbeddings
         | Dialect::OpenAiModerations
         | Dialect::OpenAiImages
+        | Dialect::OpenAiSpeech
+        | Dialect::OpenAiTranscriptions
+        | Dialect::OpenAiTranslations
         | Dialect::Rerank
         | Dialect::GeminiGenerateContent
         | Dialect::GeminiEmbedContent

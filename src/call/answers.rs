@@ -10,7 +10,9 @@ use tollgate_providers::{Dialect, FinishReason};
 
 use super::admit::{self, Ask};
 use super::repeat::{Booked, First};
-use super::{Answered, CallError, Inbound, Operation, Origin, Reply, Runtime, Served, Services};
+use super::{
+    Answered, CallError, Inbound, JSON, Operation, Origin, Reply, Runtime, Served, Services,
+};
 use crate::cache::{self, Answer, Asked, Cache, Content, Fingerprint, Form, Kept, Scope};
 use crate::clock;
 use crate::ledger::{Attempt, Counted, OpenHold, Outcome, Refused, Settled};
@@ -150,6 +152,9 @@ fn is_given_again(dialect: Dialect) -> bool {
         // They ask for no chat and no vectors, and are not kept at all.
         | Dialect::OpenAiModerations
         | Dialect::OpenAiImages
+        | Dialect::OpenAiSpeech
+        | Dialect::OpenAiTranscriptions
+        | Dialect::OpenAiTranslations
         | Dialect::Rerank
         // No client speaks these.
         | Dialect::CohereChat
@@ -236,7 +241,7 @@ pub(super) async fn give(
         end: ask.route.end.clone(),
     };
     let reply = match &answer.content {
-        Content::Whole(body) => Reply::Whole { body: body.clone(), settled },
+        Content::Whole(body) => Reply::Whole { body: body.clone(), kind: JSON, settled },
         Content::Stream(pieces) => Reply::Again { pieces: pieces.clone(), settled },
     };
     Ok(Served::Made(Answered { from, reply }))

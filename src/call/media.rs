@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
+use tollgate_providers::unified::Answer;
 
 use super::operation::Operation;
 use super::together::Detached;
@@ -11,14 +12,31 @@ use crate::routing::{Route, Target};
 use crate::tenants::Caller;
 
 /// The most output tokens of a piece at that target: by the rule for its model, else what the operator
-/// says of the name. Nothing where neither says, and such a call is not made.
+/// says of the name. Nothing where neither says, or nothing is known of its input; such a call is not made.
 pub(super) fn most_output(
     operation: &Operation<'_>,
     route: &Route,
     target: &Target,
 ) -> Option<u64> {
     let Operation::Media(request) = operation else { return Some(0) };
+    request.most_input(&target.counted_as, &|text| target.family.count(text))?;
     request.most_output(&target.counted_as).or(route.max_output_tokens)
+}
+
+/// Whether the call is billed in tokens there, so that a price for tokens of any model is one for it.
+pub(super) fn in_tokens(operation: &Operation<'_>, target: &Target) -> bool {
+    match operation {
+        Operation::Media(request) => request.in_tokens(&target.counted_as),
+        _ => true,
+    }
+}
+
+/// How the answer is read.
+pub(super) fn answer(operation: &Operation<'_>, target: &Target) -> Option<Answer> {
+    match operation {
+        Operation::Media(request) => Some(request.answer(&target.counted_as)),
+        _ => None,
+    }
 }
 
 /// The most of any target that a call on this route may be sent to.
@@ -35,8 +53,8 @@ pub(super) fn foreseen(operation: &Operation<'_>, route: &Route, target: &Target
     Some(most.saturating_mul(operation.choices()))
 }
 
-/// Makes the call whether or not its client waits for the end: what is drawn is billed, whoever is there
-/// to see it, so the provider's word on it is waited for.
+/// Makes the call whether or not its client waits for the end: what is made is billed, whoever is there
+/// to take it, so the provider's word on it is waited for.
 pub(super) async fn serve(
     worker: &Worker,
     caller: &Arc<Caller>,

@@ -44,6 +44,7 @@ pub use services::{Drains, OnClientGone, Runtime, Services, Site, Worker};
 pub use shadow::{Payer, Shadow};
 pub use shared::{FellBehind, Flights, Reader, Streamed};
 pub use sizes::Sizes;
+pub use whole::JSON;
 
 use crate::cache::{Answer, Content, Fingerprint, Form};
 use crate::clock;
@@ -165,6 +166,8 @@ pub enum Reply {
     Whole {
         /// As the client reads it.
         body: Bytes,
+        /// Its content type.
+        kind: &'static str,
         /// What it came to.
         settled: Settled,
     },
@@ -362,7 +365,7 @@ async fn make(
         let for_all = fill.as_ref().map(answers::Filling::answer);
         let keep = (booked, fill);
         let reply = whole::receive(worker, site, target, answer.body, hold, told, keep).await?;
-        if let (Some(lead), Some(answer), Reply::Whole { body, settled }) =
+        if let (Some(lead), Some(answer), Reply::Whole { body, settled, .. }) =
             (lead.take(), for_all, &reply)
         {
             let content = Content::Whole(body.clone());
@@ -389,6 +392,8 @@ struct Told {
     account: Arc<str>,
     dialect: tollgate_providers::Dialect,
     needs: Capability,
+    /// How an answer that is not text is read.
+    media: Option<tollgate_providers::unified::Answer>,
     vectors: VectorFormat,
     id: String,
     model: String,
@@ -421,6 +426,7 @@ impl Told {
             account: caller.account.clone(),
             dialect: inbound.prompt.as_ref().map_or(operation.dialect(), |p| p.dialect),
             needs: operation.needs(),
+            media: media::answer(operation, to.target),
             vectors,
             id: inbound.id.to_string(),
             model: operation.model().to_owned(),

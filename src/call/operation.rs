@@ -21,8 +21,6 @@ const CHUNK: u64 = 500;
 const DOCUMENTS_A_SEARCH: u64 = 100;
 /// Tokens that stand around a query and its document.
 const MARKS: u64 = 4;
-/// Room for what a provider puts around a prompt for a picture.
-const FRAME: u64 = 64;
 
 /// One request, whichever endpoint it came to.
 pub enum Operation<'a> {
@@ -123,6 +121,8 @@ impl<'a> Operation<'a> {
             },
             Operation::Media(request) => match request.medium {
                 Medium::Pictures(_) => Capability::Images,
+                Medium::Speech(_) => Capability::Speech,
+                Medium::Recording(_) => Capability::Transcriptions,
             },
         }
     }
@@ -141,11 +141,15 @@ impl<'a> Operation<'a> {
         ];
         const DRAWN: &[Class] =
             &[Class::Input, Class::CacheRead, Class::ImageInput, Class::Output, Class::ImageOutput];
+        const SPOKEN: &[Class] = &[Class::Input, Class::Output, Class::AudioOutput];
+        const HEARD: &[Class] = &[Class::Input, Class::AudioInput, Class::Output];
         let request = match self {
             Operation::Chat(request) => request,
             Operation::Embeddings(_) | Operation::Task(_) => return TEXT,
             Operation::Media(request) => match request.medium {
                 Medium::Pictures(_) => return DRAWN,
+                Medium::Speech(_) => return SPOKEN,
+                Medium::Recording(_) => return HEARD,
             },
         };
         let spoken = request.rest.iter().any(|(name, _)| *name == "modalities" || *name == "audio");
@@ -186,7 +190,11 @@ impl<'a> Operation<'a> {
             }
             Operation::Embeddings(request) => embeddings(request, family),
             Operation::Task(request) => task(request, family),
-            Operation::Media(request) => media(request, family),
+            // Where there is no bound of it, it is not asked for.
+            Operation::Media(request) => {
+                let most = request.most_input(model, &|text| family.count(text));
+                most.map_or(counted(0, false), |(tokens, exact)| counted(tokens, exact))
+            }
         }
     }
 
@@ -256,14 +264,6 @@ fn task(request: &TaskRequest<'_>, family: &Family) -> Counted {
     let query = request.query.as_deref().map_or(0, |query| family.count(query) + MARKS);
     let one = |text: &str| family.count(text).saturating_add(query);
     let tokens = request.texts.iter().fold(0_u64, |sum, text| sum.saturating_add(one(text)));
-    counted(tokens, false)
-}
-
-/// The most that the input can be: a prompt is put into a frame of a few tokens.
-fn media(request: &MediaRequest<'_>, family: &Family) -> Counted {
-    let tokens = match &request.medium {
-        Medium::Pictures(pictures) => family.count(&pictures.prompt).saturating_add(FRAME),
-    };
     counted(tokens, false)
 }
 

@@ -121,8 +121,8 @@ impl Cards {
     }
 
     /// Whether all that such a call may use has a price.
-    fn price_all(&self, operation: &Operation<'_>) -> bool {
-        self.all().all(|card| card.bound_within(operation.classes(), 1, 1).is_ok())
+    fn price_all(&self, operation: &Operation<'_>, output: u64) -> bool {
+        self.all().all(|card| card.bound_within(operation.classes(), 1, output.min(1)).is_ok())
     }
 
     /// The card that is charged for as long as the provider does not say which applies.
@@ -234,7 +234,7 @@ impl Planner<'_> {
             let list = runtime.price_ceiling.as_ref()?;
             Cards::of(list, Some(ServiceTier::Standard), self.at)
         };
-        let cards = own.or_else(ceiling);
+        let cards = own.or_else(|| ceiling().filter(|_| media::in_tokens(operation, target)));
         let untagged = self.required.iter().find(|tag| !target.tags.contains(tag));
         let unfit = if let Some(tag) = untagged {
             Some(Exclusion::Untagged(tag.clone()))
@@ -244,7 +244,9 @@ impl Planner<'_> {
             Some(Exclusion::Unpriced(tier.filter(|tier| *tier != ServiceTier::Standard)))
         } else if media::most_output(operation, route, target).is_none() {
             Some(Exclusion::Unbounded)
-        } else if operation.is_media() && !cards.as_ref().is_some_and(|c| c.price_all(operation)) {
+        } else if operation.is_media()
+            && !cards.as_ref().is_some_and(|c| c.price_all(operation, output))
+        {
             Some(Exclusion::Unpriced(None))
         } else {
             None
@@ -331,8 +333,8 @@ impl Planner<'_> {
         if let Some(out) = find("unbounded") {
             let target = route.targets.get(out.target).map_or_else(model, Target::name);
             let message = format!(
-                "{target} {}, so its cost cannot be held: the operator sets `max_output_tokens` \
-                 under [models]",
+                "{target} {}, so its cost cannot be held: a recording is measured if it is WAV or MP3, \
+                 and for a model without a rule the operator sets `max_output_tokens` under [models]",
                 out.why
             );
             return CallError::BadRequest(BadRequest::field("model", message));

@@ -134,9 +134,10 @@ impl<'a> Asked<'a> {
             Some("moderations") => Some(Dialect::OpenAiModerations),
             Some("embeddings") => Some(Dialect::OpenAiEmbeddings),
             Some("images.generations") => Some(Dialect::OpenAiImages),
+            Some("audio.speech") => Some(Dialect::OpenAiSpeech),
             Some(_) => {
-                let message = "`endpoint` is moderations, embeddings or images.generations: others \
-                               are told apart";
+                let message = "`endpoint` is moderations, embeddings, images.generations or \
+                               audio.speech: others are told apart";
                 return Err(BadRequest::field("endpoint", message));
             }
         };
@@ -190,7 +191,7 @@ impl<'a> Asked<'a> {
             let request = Dialect::decode_task(&self.body, bounds, Task::Moderate)?;
             return Ok(Operation::Task(Box::new(request)));
         }
-        if self.dialect == Dialect::OpenAiImages {
+        if matches!(self.dialect, Dialect::OpenAiImages | Dialect::OpenAiSpeech) {
             let request = self.dialect.decode_media(&self.body, bounds)?;
             return Ok(Operation::Media(Box::new(request)));
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tollgate_accounting::{Class, Usage};
-use tollgate_providers::unified::{Block, Capability};
+use tollgate_providers::unified::{Answer, Block, Capability, MediaReply};
 use tollgate_providers::{ErrorKind, ProviderError, UsageReport};
 
 use super::answers::{Filling, is_withheld};
@@ -17,6 +17,9 @@ use crate::upstream::{Body, Broken};
 
 /// The largest whole reply. Embeddings of a full batch are some tens of megabytes.
 pub(super) const LARGEST: usize = 128 * 1024 * 1024;
+
+/// The content type of a reply that is an object.
+pub const JSON: &str = "application/json";
 
 /// Receives the reply, reads its usage and settles the call.
 ///
@@ -35,8 +38,8 @@ pub(super) async fn receive(
     let services = worker.services.clone();
     let work = async move {
         let reply = finish(&services.sizes, &site, &target, body, hold, &told, fill).await;
-        if let (Ok(Reply::Whole { body, .. }), Some(booked)) = (&reply, booked) {
-            booked.answered("application/json", body.clone());
+        if let (Ok(Reply::Whole { body, kind, .. }), Some(booked)) = (&reply, booked) {
+            booked.answered(kind, body.clone());
         }
         reply
     };
@@ -80,10 +83,12 @@ async fn finish(
         Capability::Chat | Capability::ServiceTiers => chat(site, target, &bytes, told),
         Capability::Embeddings => embeddings(site, &bytes, told),
         Capability::Moderations | Capability::Rerank => task(site, &bytes),
-        Capability::Images => media(site, &bytes),
+        Capability::Images | Capability::Speech | Capability::Transcriptions => {
+            media(site, &bytes, told)
+        }
     };
     match read {
-        Ok(Read { usage, output_tokens, tier, withheld, body }) => {
+        Ok(Read { usage, output_tokens, tier, withheld, body, kind }) => {
             if let Some(tier) = tier {
                 hold.processed_in(&tier);
             }
@@ -100,7 +105,7 @@ async fn finish(
             if let Some(fill) = fill.filter(|_| !withheld) {
                 fill.whole(&body, &settled);
             }
-            Ok(Reply::Whole { body, settled })
+            Ok(Reply::Whole { body, kind, settled })
         }
         Err(error) => Err(fail(hold, error)),
     }
@@ -130,8 +135,10 @@ struct Read {
     tier: Option<String>,
     /// Whether a filter kept some of it back.
     withheld: bool,
-    /// The body rewritten, where the client speaks another dialect.
+    /// The body rewritten, where the client reads another.
     body: Option<Bytes>,
+    /// Its content type.
+    kind: &'static str,
 }
 
 fn chat(site: &Site, target: &Target, bytes: &[u8], told: &Told) -> Result<Read, ProviderError> {
@@ -151,7 +158,7 @@ fn chat(site: &Site, target: &Target, bytes: &[u8], told: &Told) -> Result<Read,
     let tier = reply.service_tier.as_deref().map(str::to_owned);
     let mut finishes = reply.choices.iter().filter_map(|choice| choice.finish.as_ref());
     let withheld = finishes.any(is_withheld);
-    Ok(Read { usage, output_tokens: Some(output_tokens), tier, withheld, body })
+    Ok(Read { usage, output_tokens: Some(output_tokens), tier, withheld, body, kind: JSON })
 }
 
 fn embeddings(site: &Site, bytes: &[u8], told: &Told) -> Result<Read, ProviderError> {
@@ -164,18 +171,20 @@ fn embeddings(site: &Site, bytes: &[u8], told: &Told) -> Result<Read, ProviderEr
         }
         told.dialect.encode_embeddings(&reply, told.vectors, &told.options()).into()
     });
-    Ok(Read { usage, output_tokens: Some(0), tier: None, withheld: false, body })
+    Ok(Read { usage, output_tokens: Some(0), tier: None, withheld: false, body, kind: JSON })
 }
 
 fn task(site: &Site, bytes: &[u8]) -> Result<Read, ProviderError> {
     let usage = site.adapter.decode_task(bytes)?;
-    Ok(Read { usage, output_tokens: Some(0), tier: None, withheld: false, body: None })
+    Ok(Read { usage, output_tokens: Some(0), tier: None, withheld: false, body: None, kind: JSON })
 }
 
-fn media(site: &Site, bytes: &[u8]) -> Result<Read, ProviderError> {
-    let usage = site.adapter.decode_media(bytes)?;
+fn media(site: &Site, bytes: &[u8], told: &Told) -> Result<Read, ProviderError> {
+    let answer = told.media.unwrap_or(Answer::Pictures);
+    let MediaReply { usage, body, kind } = site.adapter.decode_media(answer, bytes)?;
     let output_tokens = usage.usage.get(Class::Output).and_then(|_| usage.usage.output_total());
-    Ok(Read { usage, output_tokens, tier: None, withheld: false, body: None })
+    let body = body.map(Bytes::from);
+    Ok(Read { usage, output_tokens, tier: None, withheld: false, body, kind })
 }
 
 fn text(block: &Block<'_>, target: &Target) -> u64 {

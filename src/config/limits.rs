@@ -13,8 +13,16 @@ use super::{
 use crate::clock::parse_duration;
 
 /// The operations that a limit can be narrowed to.
-pub const ENDPOINTS: [&str; 5] =
-    ["chat.completions", "embeddings", "moderations", "rerank", "images.generations"];
+pub const ENDPOINTS: [&str; 8] = [
+    "chat.completions",
+    "embeddings",
+    "moderations",
+    "rerank",
+    "images.generations",
+    "audio.speech",
+    "audio.transcriptions",
+    "audio.translations",
+];
 
 const METRICS: [(&str, Metric); 6] = [
     ("requests", Metric::Requests),

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, header};
-use tollgate_providers::{Dialect, Task};
+use tollgate_providers::{Dialect, Task, canonical_form};
 
 use super::anthropic::version;
 use super::sse::Watch;
@@ -100,7 +100,11 @@ pub(super) async fn media(
 ) -> Response {
     let id = CallId::new();
     let answer = async {
-        let read = Read::of(front, headers, body, id).await?;
+        let mut read = Read::of(front, headers, body, id).await?;
+        if dialect.is_form() {
+            // The same fields are the same request, whatever boundary they came with.
+            read.body = canonical_form(&read.body)?.into();
+        }
         let request = dialect.decode_media(&read.body, &read.bounds)?;
         read.serve(front, &Operation::Media(Box::new(request))).await
     };

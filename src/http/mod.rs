@@ -69,6 +69,9 @@ pub fn routes(front: Front) -> Router {
         .route("/v1/completions", post(openai::completions::create))
         .route("/v1/embeddings", post(openai::embeddings::create))
         .route("/v1/images/generations", post(openai::images::generate))
+        .route("/v1/audio/speech", post(openai::audio::speak))
+        .route("/v1/audio/transcriptions", post(openai::audio::transcribe))
+        .route("/v1/audio/translations", post(openai::audio::translate))
         .route("/v1/moderations", post(openai::tasks::moderate))
         .route("/v1/rerank", post(openai::tasks::rank))
         // Where Cohere's clients ask.

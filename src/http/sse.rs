@@ -33,11 +33,11 @@ pub(super) fn watched(
 ) -> Response {
     let Answered { from, reply } = answered;
     let (body, kind, cost) = match reply {
-        Reply::Whole { body, settled } => {
+        Reply::Whole { body, kind, settled } => {
             if let Some(watch) = &mut watch {
                 watch(&body);
             }
-            (Body::from(body), "application/json", Some(settled.charged.to_string()))
+            (Body::from(body), kind, Some(settled.charged.to_string()))
         }
         Reply::Again { pieces, settled } => {
             if let Some(watch) = &mut watch {

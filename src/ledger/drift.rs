@@ -44,7 +44,7 @@ impl Reader {
                        FROM entries
                        WHERE received_at >= ?1 AND kind = 'call' AND outcome = 'completed'
                            AND input_provenance = 'reported' AND counted_input > 0
-                           AND endpoint NOT LIKE 'images.%'
+                           AND endpoint NOT LIKE 'images.%' AND endpoint NOT LIKE 'audio.%'
                        ORDER BY received_at DESC LIMIT ?2)
                  GROUP BY provider, model ORDER BY provider, model",
             )?;

@@ -48,7 +48,7 @@ pub enum Exclusion {
     Cannot(&'static str),
     /// It has no price, at a service tier where it is not the usual one.
     Unpriced(Option<ServiceTier>),
-    /// Nothing is known of the most that its answer can come to.
+    /// Nothing is known of the most that such a call can come to.
     Unbounded,
     /// The prompt is longer than what it takes.
     Context {
@@ -127,7 +127,7 @@ impl fmt::Display for Exclusion {
             Exclusion::Unpriced(None) => f.write_str("has no price"),
             Exclusion::Unpriced(Some(tier)) => write!(f, "has no price at the {tier} service tier"),
             Exclusion::Unbounded => {
-                f.write_str("has no rule for the most that its answer can come to")
+                f.write_str("has no rule for the most that such a call can come to")
             }
             Exclusion::Context { tokens, window } => {
                 write!(f, "takes {window} tokens, and the prompt has {tokens}")

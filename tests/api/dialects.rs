@@ -286,8 +286,7 @@ async fn what_has_no_meter_is_not_passed_on() {
     for path in [
         "/v1/images/edits",
         "/v1/images/variations",
-        "/v1/audio/speech",
-        "/v1/audio/transcriptions",
+        "/v1/audio/voices",
         "/v1/fine_tuning/jobs",
         "/v1/realtime/sessions",
     ] {

@@ -11,6 +11,7 @@ mod admin;
 mod agents;
 mod alerts;
 mod anthropic;
+mod audio;
 mod batches;
 mod budgets;
 mod cache;

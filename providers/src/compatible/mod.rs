@@ -1,6 +1,6 @@
 //! Providers that speak OpenAI's wire and differ in data only: one row each.
 
-use crate::openai::{Completions, OpenAi, Paths, Profile, STANDARD};
+use crate::openai::{Audio, Completions, OpenAi, Paths, Profile, STANDARD};
 use crate::unified::Auth;
 
 /// Every provider that is a row.
@@ -31,6 +31,7 @@ static COMPATIBLE: Profile = Profile {
     moderations: true,
     rerank: true,
     images: true,
+    audio: Audio::Plain,
     ..STANDARD
 };
 
@@ -40,6 +41,7 @@ static VLLM: Profile = Profile {
     completions: Completions::All,
     moderations: false,
     images: false,
+    audio: Audio::None,
     ..COMPATIBLE
 };
 
@@ -49,16 +51,26 @@ static OLLAMA: Profile = Profile {
     moderations: false,
     rerank: false,
     images: false,
+    audio: Audio::None,
     ..COMPATIBLE
 };
 
 /// Azure's v1 API: the address is the resource's, the model is the deployment's name.
-static AZURE: Profile =
-    Profile { name: "azure", auth: Auth::Header("api-key"), images: true, ..STANDARD };
+static AZURE: Profile = Profile {
+    name: "azure",
+    auth: Auth::Header("api-key"),
+    images: true,
+    audio: Audio::Events,
+    ..STANDARD
+};
 
 /// Azure's older API, whose base address ends in `/openai`.
-static AZURE_LEGACY: Profile =
-    Profile { name: "azure_legacy", paths: Paths::Deployments("2024-10-21"), ..AZURE };
+static AZURE_LEGACY: Profile = Profile {
+    name: "azure_legacy",
+    paths: Paths::Deployments("2024-10-21"),
+    audio: Audio::Plain,
+    ..AZURE
+};
 
 static GROQ: Profile = Profile {
     name: "groq",
@@ -136,6 +148,7 @@ static TOGETHER: Profile = Profile {
     name: "together",
     base_url: Some("https://api.together.xyz/v1"),
     images: false,
+    audio: Audio::None,
     moderations: false,
     completions: Completions::All,
     ..COMPATIBLE
@@ -145,6 +158,7 @@ static FIREWORKS: Profile = Profile {
     name: "fireworks",
     base_url: Some("https://api.fireworks.ai/inference/v1"),
     images: false,
+    audio: Audio::None,
     moderations: false,
     completions: Completions::All,
     ..COMPATIBLE
@@ -173,5 +187,6 @@ static MOONSHOT: Profile = Profile {
     moderations: false,
     rerank: false,
     images: false,
+    audio: Audio::None,
     ..COMPATIBLE
 };

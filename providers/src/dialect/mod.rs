@@ -1,6 +1,7 @@
 //! The client's side: what a client writes to us and reads from us, one module a wire format.
 
 pub(crate) mod anthropic_messages;
+mod audio;
 mod error;
 pub(crate) mod fields;
 pub(crate) mod gemini_embed;
@@ -34,6 +35,12 @@ pub enum Dialect {
     OpenAiModerations,
     /// OpenAI's pictures.
     OpenAiImages,
+    /// OpenAI's speech.
+    OpenAiSpeech,
+    /// OpenAI's transcriptions: a form.
+    OpenAiTranscriptions,
+    /// OpenAI's translations: a form.
+    OpenAiTranslations,
     /// Rerankings, as Cohere, Jina and vLLM write them.
     Rerank,
     /// Anthropic's messages.
@@ -102,6 +109,9 @@ impl Dialect {
             Dialect::OpenAiEmbeddings => "openai_embeddings",
             Dialect::OpenAiModerations => "openai_moderations",
             Dialect::OpenAiImages => "openai_images",
+            Dialect::OpenAiSpeech => "openai_speech",
+            Dialect::OpenAiTranscriptions => "openai_transcriptions",
+            Dialect::OpenAiTranslations => "openai_translations",
             Dialect::Rerank => "rerank",
             Dialect::AnthropicMessages => "anthropic_messages",
             Dialect::GeminiGenerateContent => "gemini_generate_content",
@@ -169,7 +179,12 @@ impl Dialect {
         tasks::decode(body, bounds, task)
     }
 
-    /// Reads a request for pictures.
+    /// Whether its requests are forms, with a file in them.
+    pub fn is_form(self) -> bool {
+        matches!(self, Dialect::OpenAiTranscriptions | Dialect::OpenAiTranslations)
+    }
+
+    /// Reads a request for pictures or sound.
     pub fn decode_media<'a>(
         self,
         body: &'a [u8],
@@ -177,6 +192,10 @@ impl Dialect {
     ) -> Result<MediaRequest<'a>, BadRequest> {
         match self {
             Dialect::OpenAiImages => media::images(body, bounds),
+            Dialect::OpenAiSpeech => audio::speech(body, bounds),
+            Dialect::OpenAiTranscriptions | Dialect::OpenAiTranslations => {
+                audio::recording(body, self)
+            }
             _ => Err(BadRequest::whole(format!("the dialect {} asks for text", self.name()))),
         }
     }

@@ -71,6 +71,8 @@ impl Provider for Google {
             Capability::Moderations
             | Capability::Rerank
             | Capability::Images
+            | Capability::Speech
+            | Capability::Transcriptions
             | Capability::ServiceTiers => false,
         }
     }

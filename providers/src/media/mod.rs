@@ -1,24 +1,33 @@
-//! Pictures at providers that draw as OpenAI does: requests go out as they came but for the model's
-//! name, replies are read for what they used, and what one can come to at most is known before.
+//! Pictures and sound at providers that have them as OpenAI does: requests go out as they came but for
+//! the model's name, replies are read for what they used, and what one can come to at most is known
+//! before. A model is billed in tokens or, if it is an older one, in characters or seconds: these are
+//! its units then, in its count and in its price.
 
 mod pictures;
+mod recordings;
+mod sound;
+mod speech;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tollgate_accounting::Class;
 
-use crate::counts::Counts;
 use crate::openai::told;
 use crate::task::as_it_came;
 use crate::unified::{
-    Encoded, ErrorKind, MediaRequest, Medium, ProviderError, Target, UsageReport,
+    Answer, Encoded, ErrorKind, MediaReply, MediaRequest, Medium, ProviderError, Target,
 };
+
+/// Counts the tokens of a text.
+pub(crate) type Count<'c> = dyn Fn(&str) -> u64 + 'c;
 
 impl MediaRequest<'_> {
     /// The operation's name in limits, rows and reports.
     pub fn endpoint(&self) -> &'static str {
-        match self.medium {
+        match &self.medium {
             Medium::Pictures(_) => "images.generations",
+            Medium::Speech(_) => "audio.speech",
+            Medium::Recording(recording) if recording.translate => "audio.translations",
+            Medium::Recording(_) => "audio.transcriptions",
         }
     }
 
@@ -26,6 +35,28 @@ impl MediaRequest<'_> {
     pub fn pieces(&self) -> u64 {
         match &self.medium {
             Medium::Pictures(pictures) => pictures.n,
+            Medium::Speech(_) | Medium::Recording(_) => 1,
+        }
+    }
+
+    /// Whether that model is billed in tokens.
+    pub fn in_tokens(&self, model: &str) -> bool {
+        match &self.medium {
+            Medium::Pictures(_) => true,
+            Medium::Speech(_) => !speech::by_character(model),
+            Medium::Recording(_) => !recordings::by_second(model),
+        }
+    }
+
+    /// The most that the input can be at that model, and whether it is exactly that; nothing where no
+    /// rule says.
+    pub fn most_input(&self, model: &str, count: &Count<'_>) -> Option<(u64, bool)> {
+        match &self.medium {
+            Medium::Pictures(pictures) => Some((pictures::input(pictures, count), false)),
+            Medium::Speech(speech) => Some(speech::input(speech, model, count)),
+            Medium::Recording(recording) => {
+                Some((recordings::most_input(recording, model, count)?, false))
+            }
         }
     }
 
@@ -33,38 +64,77 @@ impl MediaRequest<'_> {
     pub fn most_output(&self, model: &str) -> Option<u64> {
         match &self.medium {
             Medium::Pictures(pictures) => pictures::most_output(pictures, model),
+            Medium::Speech(speech) => speech::most_output(speech, model),
+            Medium::Recording(_) => recordings::most_output(model),
+        }
+    }
+
+    /// How the answer of that model is read.
+    pub fn answer(&self, model: &str) -> Answer {
+        match &self.medium {
+            Medium::Pictures(_) => Answer::Pictures,
+            Medium::Speech(speech) => Answer::Speech { kind: speech.kind, framed: speech.framed },
+            Medium::Recording(recording) => recordings::answer(recording, model),
         }
     }
 }
 
-/// Writes a request.
-pub(crate) fn encode(req: &MediaRequest<'_>, to: &Target<'_>) -> Encoded {
-    let path = match req.medium {
-        Medium::Pictures(_) => "/images/generations",
-    };
-    as_it_came(&req.source, path, to)
+/// The name of a model without that of its maker.
+fn bare(model: &str) -> &str {
+    model.rsplit('/').next().unwrap_or(model)
+}
+
+/// Writes a request. `framed` asks for speech in events, which report what they used.
+pub(crate) fn encode(
+    req: &MediaRequest<'_>,
+    to: &Target<'_>,
+    framed: bool,
+) -> Result<Encoded, crate::BadRequest> {
+    match &req.medium {
+        Medium::Pictures(_) => Ok(as_it_came(&req.source, "/images/generations", to)),
+        Medium::Speech(_) if framed => Ok(speech::encode(req, to)),
+        Medium::Speech(_) => Ok(as_it_came(&req.source, speech::PATH, to)),
+        Medium::Recording(recording) => recordings::encode(recording, req.source.body, to),
+    }
+}
+
+/// Reads a reply that came with a 2xx status.
+pub(crate) fn decode(answer: Answer, body: &[u8]) -> Result<MediaReply, ProviderError> {
+    match answer {
+        Answer::Pictures => {
+            let usage = pictures::decode(body)?;
+            Ok(MediaReply { usage, body: None, kind: JSON })
+        }
+        Answer::Speech { kind, framed } => speech::decode(body, kind, framed),
+        Answer::Transcript { want, by_second } => recordings::decode(body, want, by_second),
+    }
+}
+
+const JSON: &str = "application/json";
+
+fn malformed(why: impl Into<String>) -> ProviderError {
+    ProviderError::new(ErrorKind::Malformed, why)
 }
 
 #[derive(Deserialize)]
-struct Wire<'a> {
-    #[serde(borrow, default)]
-    data: Option<Vec<&'a RawValue>>,
-    #[serde(borrow, default)]
-    usage: Option<&'a RawValue>,
+struct Failed<'a> {
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
 }
 
+/// A usage block, of whichever of these.
 #[derive(Deserialize)]
 struct Used<'a> {
     #[serde(borrow, default)]
     input_tokens: Option<&'a RawValue>,
     #[serde(borrow, default)]
     output_tokens: Option<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, alias = "input_token_details")]
     input_tokens_details: Option<Details<'a>>,
     #[serde(borrow, default)]
     output_tokens_details: Option<Details<'a>>,
+    #[serde(borrow, default)]
+    seconds: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize, Default)]
@@ -74,44 +144,19 @@ struct Details<'a> {
     #[serde(borrow, default)]
     image_tokens: Option<&'a RawValue>,
     #[serde(borrow, default)]
+    audio_tokens: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     cached_tokens: Option<&'a RawValue>,
 }
 
-/// Reads what a reply used; nothing where it does not say.
-pub(crate) fn decode(body: &[u8]) -> Result<UsageReport, ProviderError> {
-    let malformed = |why: String| ProviderError::new(ErrorKind::Malformed, why);
-    let wire: Wire<'_> = serde_json::from_slice(body)
-        .map_err(|error| malformed(format!("the reply cannot be read: {error}")))?;
-    if let Some(error) = wire.error.filter(|raw| raw.get() != "null") {
+/// A whole reply that is an object; an error that came as one is one.
+fn read<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, ProviderError> {
+    let unread = |error: serde_json::Error| malformed(format!("the reply cannot be read: {error}"));
+    let failed: Failed<'b> = serde_json::from_slice(body).map_err(unread)?;
+    if let Some(error) = failed.error.filter(|raw| raw.get() != "null") {
         return Err(told(error.get()));
     }
-    if wire.data.is_none() {
-        return Err(malformed("the reply has no `data`".to_owned()));
-    }
-    let Some(usage) = wire.usage.filter(|raw| raw.get() != "null") else {
-        return Ok(UsageReport::default());
-    };
-    Ok(drawn(usage.get()))
-}
-
-/// The usage of pictures. All that was drawn is of pictures but for what it says was text.
-fn drawn(json: &str) -> UsageReport {
-    let Ok(wire) = serde_json::from_str::<Used<'_>>(json) else { return Counts::unreadable() };
-    let mut counts = Counts::default();
-    let read = wire.input_tokens_details.unwrap_or_default();
-    let written = wire.output_tokens_details.unwrap_or_default();
-    let input = counts.read(wire.input_tokens);
-    let parts = [
-        (Class::ImageInput, counts.read(read.image_tokens)),
-        (Class::CacheRead, counts.read(read.cached_tokens)),
-    ];
-    counts.total(input, Class::Input, &parts);
-    let output = counts.read(wire.output_tokens);
-    let text = counts.read(written.text_tokens).unwrap_or(0);
-    let drawn = output.map(|output| output.saturating_sub(text));
-    let drawn = counts.read(written.image_tokens).or(drawn);
-    counts.total(output, Class::Output, &[(Class::ImageOutput, drawn)]);
-    counts.finish()
+    serde_json::from_slice(body).map_err(unread)
 }
 
 #[cfg(test)]

@@ -1,6 +1,15 @@
-//! The most tokens that a picture can come to, by its size and quality.
+//! Pictures: the most tokens that one can come to, by its size and quality, and what it came to.
 
-use crate::unified::{Pictures, Quality};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tollgate_accounting::Class;
+
+use super::{Count, Used, bare, malformed, read};
+use crate::counts::Counts;
+use crate::unified::{Pictures, ProviderError, Quality, UsageReport};
+
+/// Room for what a provider puts around a prompt.
+const FRAME: u64 = 64;
 
 /// Room for the text that newer models write beside a picture and bill with it.
 const BESIDE: u64 = 1_024;
@@ -20,9 +29,14 @@ const MINI: Table = [[688, 813, 813], [1_438, 1_938, 1_938], [4_563, 6_563, 6_56
 /// Sizes that the second generation takes: pixels in all, and the longer side by the shorter.
 const MOST_PIXELS: u64 = 8_294_400;
 
+/// The most that the prompt can be.
+pub(super) fn input(pictures: &Pictures<'_>, count: &Count<'_>) -> u64 {
+    count(&pictures.prompt).saturating_add(FRAME)
+}
+
 /// The most output tokens of one picture; nothing where no rule is known for the model.
 pub(super) fn most_output(pictures: &Pictures<'_>, model: &str) -> Option<u64> {
-    let name = model.rsplit('/').next().unwrap_or(model);
+    let name = bare(model);
     let drawn = if name.starts_with("gpt-image-2") {
         second(pictures)
     } else if name.starts_with("gpt-image-1-mini") {
@@ -69,4 +83,42 @@ fn second(pictures: &Pictures<'_>) -> u64 {
         _ => (columns, MOST_PIXELS),
     };
     (columns * rows * (2_000_000 + pixels)).div_ceil(4_000_000)
+}
+
+#[derive(Deserialize)]
+struct Wire<'a> {
+    #[serde(borrow, default)]
+    data: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+}
+
+/// Reads what a reply used; nothing where it does not say.
+pub(super) fn decode(body: &[u8]) -> Result<UsageReport, ProviderError> {
+    let wire: Wire<'_> = read(body)?;
+    if wire.data.is_none() {
+        return Err(malformed("the reply has no `data`"));
+    }
+    let usage = wire.usage.filter(|raw| raw.get() != "null");
+    Ok(usage.map_or_else(UsageReport::default, |usage| drawn(usage.get())))
+}
+
+/// The usage of pictures. All that was drawn is of pictures but for what it says was text.
+fn drawn(json: &str) -> UsageReport {
+    let Ok(wire) = serde_json::from_str::<Used<'_>>(json) else { return Counts::unreadable() };
+    let mut counts = Counts::default();
+    let read = wire.input_tokens_details.unwrap_or_default();
+    let written = wire.output_tokens_details.unwrap_or_default();
+    let input = counts.read(wire.input_tokens);
+    let parts = [
+        (Class::ImageInput, counts.read(read.image_tokens)),
+        (Class::CacheRead, counts.read(read.cached_tokens)),
+    ];
+    counts.total(input, Class::Input, &parts);
+    let output = counts.read(wire.output_tokens);
+    let text = counts.read(written.text_tokens).unwrap_or(0);
+    let drawn = output.map(|output| output.saturating_sub(text));
+    let drawn = counts.read(written.image_tokens).or(drawn);
+    counts.total(output, Class::Output, &[(Class::ImageOutput, drawn)]);
+    counts.finish()
 }

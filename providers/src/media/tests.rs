@@ -2,6 +2,7 @@ use tollgate_accounting::{Class, Usage};
 
 use super::*;
 use crate::guard::Bounds;
+use crate::unified::{Transcript, UsageReport};
 use crate::{Dialect, Odd};
 
 fn most(model: &str, more: &str) -> Option<u64> {
@@ -44,7 +45,8 @@ fn a_picture_of_any_size_is_bound_by_the_published_calculation() {
 }
 
 fn usage(json: &str) -> UsageReport {
-    decode(format!("{{\"created\":1,\"data\":[],\"usage\":{json}}}").as_bytes()).unwrap()
+    let body = format!("{{\"created\":1,\"data\":[],\"usage\":{json}}}");
+    decode(Answer::Pictures, body.as_bytes()).unwrap().usage
 }
 
 #[test]
@@ -66,10 +68,161 @@ fn what_was_drawn_is_told_apart_from_text() {
 
 #[test]
 fn a_reply_that_does_not_say_says_nothing_and_one_that_is_none_is_an_error() {
-    let unsaid = decode(b"{\"data\":[{\"b64_json\":\"\"}]}").unwrap();
+    let unsaid = decode(Answer::Pictures, b"{\"data\":[{\"b64_json\":\"\"}]}").unwrap().usage;
     assert!(unsaid.usage.is_empty() && unsaid.odd.is_none());
     assert!(usage("{\"output_tokens\":-1}").odd.has(Odd::NEGATIVE));
     assert!(usage("[]").odd.has(Odd::EMPTY));
-    assert!(decode(b"{\"error\":{\"message\":\"no\"}}").is_err());
-    assert!(decode(b"{}").is_err() && decode(b"<html>").is_err());
+    for broken in ["{\"error\":{\"message\":\"no\"}}", "{}", "<html>"] {
+        assert!(decode(Answer::Pictures, broken.as_bytes()).is_err(), "{broken}");
+    }
+}
+
+fn words(text: &str) -> u64 {
+    text.split_whitespace().count() as u64
+}
+
+fn speech(more: &str) -> Vec<u8> {
+    format!("{{\"model\":\"m\",\"input\":\"read me, é\"{more}}}").into_bytes()
+}
+
+#[test]
+fn speech_is_bound_by_its_characters_and_its_speed() {
+    let most = |model: &str, more: &str| {
+        let body = speech(more);
+        let request = Dialect::OpenAiSpeech.decode_media(&body, &Bounds::default()).unwrap();
+        (request.most_input(model, &words), request.most_output(model), request.in_tokens(model))
+    };
+    // Ten characters, a second each, and a little beside.
+    assert_eq!(most("gpt-4o-mini-tts", ""), (Some((3 + 64, false)), Some(250 + 250), true));
+    let slow = most("gpt-4o-mini-tts", ",\"speed\":0.25,\"instructions\":\"very slowly\"");
+    assert_eq!(slow, (Some((5 + 64, false)), Some(40 * 25 + 250), true));
+    // By the character, exactly, and nothing for what comes out.
+    assert_eq!(most("tts-1-hd", ""), (Some((10, true)), Some(0), false));
+    assert_eq!(most("other", "").1, None);
+    for bad in [
+        ",\"speed\":0.2",
+        ",\"speed\":-1",
+        ",\"speed\":\"1\"",
+        ",\"stream_format\":\"x\"",
+        ",\"response_format\":\"midi\"",
+    ] {
+        assert!(Dialect::OpenAiSpeech.decode_media(&speech(bad), &Bounds::default()).is_err());
+    }
+}
+
+const SPOKEN: &str = "data: {\"type\":\"speech.audio.delta\",\"audio\":\"AAEC\"}\n\n\
+    data: {\"type\":\"speech.audio.delta\",\"audio\":\"Aw==\"}\n\n";
+const DONE: &str = "data: {\"type\":\"speech.audio.done\",\"usage\":{\"input_tokens\":9,\
+    \"output_tokens\":40,\"total_tokens\":49}}\n\n";
+
+#[test]
+fn speech_in_events_is_put_together_and_what_it_used_is_read() {
+    let answer = |framed| Answer::Speech { kind: "audio/mpeg", framed };
+    let body = format!("{SPOKEN}{DONE}");
+    let sound = decode(answer(false), body.as_bytes()).unwrap();
+    assert_eq!((sound.body.as_deref(), sound.kind), (Some(&[0, 1, 2, 3][..]), "audio/mpeg"));
+    let used = Usage::new().with(Class::Input, 9).with(Class::Output, 0);
+    assert_eq!(sound.usage.usage, used.with(Class::AudioOutput, 40));
+    let events = decode(answer(true), body.as_bytes()).unwrap();
+    assert_eq!((events.body, events.kind), (None, "text/event-stream"));
+    assert_eq!(events.usage, sound.usage);
+
+    let plain = decode(answer(false), b"ID3\x04").unwrap();
+    assert_eq!((plain.body, plain.kind, plain.usage.usage.is_empty()), (None, "audio/mpeg", true));
+    let error = "data: {\"error\":{\"message\":\"no\"}}\n\n";
+    for broken in [SPOKEN, error, "data: {\"type\":\"speech.audio.delta\",\"audio\":\"!\"}\n\n", ""]
+    {
+        assert!(decode(answer(false), broken.as_bytes()).is_err(), "{broken}");
+    }
+}
+
+fn form(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut body = String::new();
+    for (name, value) in fields {
+        let head = "content-disposition: form-data; name=";
+        body.push_str(&format!("--b\r\n{head}\"{name}\"\r\n\r\n{value}\r\n"));
+    }
+    format!("{body}--b--\r\n").into_bytes()
+}
+
+#[test]
+fn a_recording_is_bound_by_its_length_and_by_what_the_model_reads() {
+    let bounds = Bounds::default();
+    let most = |model: &str, file: &str| {
+        let body = form(&[("file", file), ("model", "m"), ("prompt", "two words")]);
+        let request = Dialect::OpenAiTranscriptions.decode_media(&body, &bounds).unwrap();
+        let input = request.most_input(model, &words).map(|(most, _)| most);
+        (input, request.most_output(model))
+    };
+    let waves = format!(
+        "RIFF    WAVEfmt \u{10}\0\0\0\u{1}\0\u{1}\0\0\u{10}\0\0    \u{2}\0\u{10}\0{}",
+        "\0".repeat(81_000)
+    );
+    // Ten seconds at 8,192 bytes each.
+    assert_eq!(most("gpt-4o-transcribe", &waves), (Some(10 * 20 + 2 + 64), Some(2_000)));
+    assert_eq!(most("gpt-4o-mini-transcribe", "OggS"), (Some(16_000), Some(2_000)));
+    assert_eq!(most("whisper-1", &waves), (Some(10), Some(0)));
+    assert_eq!(most("whisper-1", "OggS"), (None, Some(0)));
+    assert_eq!(most("other", &waves), (Some(10 * 50 + 2 + 64), None));
+    for (name, value) in [
+        ("stream", "true"),
+        ("chunking_strategy", "auto"),
+        ("response_format", "srt"),
+        ("model", "again"),
+    ] {
+        let body = form(&[("file", "x"), ("model", "m"), (name, value)]);
+        let bad = Dialect::OpenAiTranscriptions.decode_media(&body, &bounds).unwrap_err();
+        assert_eq!(bad.param.as_deref(), Some(name));
+    }
+    assert!(Dialect::OpenAiTranslations.decode_media(&form(&[("model", "m")]), &bounds).is_err());
+}
+
+#[test]
+fn a_transcript_says_tokens_or_seconds_and_is_written_as_the_client_reads_it() {
+    let read = |want, by_second, body: &str| {
+        decode(Answer::Transcript { want, by_second }, body.as_bytes()).unwrap()
+    };
+    let tokens = "{\"text\":\"hi\",\"usage\":{\"type\":\"tokens\",\"input_tokens\":14,\
+        \"input_token_details\":{\"text_tokens\":4,\"audio_tokens\":10},\"output_tokens\":3}}";
+    let said = read(Transcript::Text, false, tokens);
+    let used = Usage::new().with(Class::Input, 4).with(Class::AudioInput, 10);
+    assert_eq!(said.usage.usage, used.with(Class::Output, 3));
+    assert_eq!(said.body.as_deref(), Some(&b"hi\n"[..]));
+    assert_eq!(said.kind, "text/plain; charset=utf-8");
+
+    let long = "{\"text\":\"a \\\"b\\\"\",\"duration\":8.47}";
+    let said = read(Transcript::Json, true, long);
+    assert_eq!(said.usage.usage.get(Class::AudioInput), Some(9));
+    assert_eq!(said.body.as_deref(), Some(&b"{\"text\":\"a \\\"b\\\"\"}"[..]));
+    let seconds = "{\"text\":\"\",\"usage\":{\"type\":\"duration\",\"seconds\":27}}";
+    let said = read(Transcript::AsItComes, true, seconds);
+    assert_eq!((said.usage.usage.get(Class::AudioInput), said.body), (Some(27), None));
+    // Seconds are no tokens, nor tokens seconds.
+    assert!(read(Transcript::AsItComes, false, seconds).usage.usage.is_empty());
+    assert!(read(Transcript::AsItComes, true, tokens).usage.usage.is_empty());
+}
+
+#[test]
+fn a_form_goes_out_with_the_model_and_a_format_that_tells_what_was_used() {
+    let to = Target { model: "whisper-1", max_output_tokens: None, stream: false };
+    let sent = |dialect: Dialect, fields: &[(&str, &str)]| {
+        let body = form(fields);
+        let request = dialect.decode_media(&body, &Bounds::default()).unwrap();
+        let sent = encode(&request, &to, true).unwrap();
+        assert!(sent.headers[0].1.starts_with("multipart/form-data; boundary="));
+        let read = crate::form::parts(&sent.body).unwrap();
+        let text = |part: &crate::form::Part<'_>| format!("{}={}", part.name, part.text().unwrap());
+        (sent.path, read.iter().map(text).collect::<Vec<_>>().join("&"))
+    };
+    let asked = [("model", "up/w"), ("file", "x"), ("language", "de")];
+    let (path, fields) = sent(Dialect::OpenAiTranslations, &asked);
+    assert_eq!(path, "/audio/translations");
+    assert_eq!(fields, "file=x&language=de&model=whisper-1&response_format=verbose_json");
+    let asked = [("file", "x"), ("model", "up/w"), ("response_format", "text")];
+    let (path, fields) = sent(Dialect::OpenAiTranscriptions, &asked);
+    assert_eq!(path, "/audio/transcriptions");
+    assert_eq!(fields, "file=x&model=whisper-1&response_format=json");
+    let asked = [("file", "x"), ("model", "m"), ("response_format", "verbose_json")];
+    let (_, fields) = sent(Dialect::OpenAiTranscriptions, &asked);
+    assert_eq!(fields, "file=x&response_format=verbose_json&model=whisper-1");
 }

@@ -32,6 +32,7 @@ pub static OPENAI: OpenAi = OpenAi::new(&Profile {
     base_url: Some("https://api.openai.com/v1"),
     moderations: true,
     images: true,
+    audio: Audio::Events,
     ..STANDARD
 });
 
@@ -48,6 +49,7 @@ pub(crate) const STANDARD: Profile = Profile {
     moderations: false,
     rerank: false,
     images: false,
+    audio: Audio::None,
     completions: Completions::Older,
     reasoning_outside: false,
     paths: Paths::Plain,
@@ -68,6 +70,17 @@ impl Completions {
         let older = ["-instruct", "babbage-002", "davinci-002"];
         self == Completions::All || older.iter().any(|name| model.contains(name))
     }
+}
+
+/// How a provider has sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audio {
+    /// Not at all.
+    None,
+    /// Speech comes as it sounds, and says nothing of what was used.
+    Plain,
+    /// Speech comes in events, the last with its usage, where that is asked for.
+    Events,
 }
 
 /// Where the model stands in a request.
@@ -105,6 +118,8 @@ pub struct Profile {
     pub rerank: bool,
     /// Whether it draws at `/images/generations`.
     pub images: bool,
+    /// Whether it reads aloud and writes down at `/audio`.
+    pub audio: Audio,
     /// Which models it completes texts with; others are asked the text in a chat.
     pub completions: Completions,
     /// Whether it reports reasoning tokens beside `completion_tokens` instead of within.
@@ -150,6 +165,7 @@ impl Provider for OpenAi {
             Capability::Moderations => self.profile.moderations,
             Capability::Rerank => self.profile.rerank,
             Capability::Images => self.profile.images,
+            Capability::Speech | Capability::Transcriptions => self.profile.audio != Audio::None,
         }
     }
 
@@ -166,7 +182,7 @@ impl Provider for OpenAi {
     }
 
     fn encode_media(&self, req: &MediaRequest<'_>, to: &Target<'_>) -> Result<Encoded, BadRequest> {
-        let encoded = crate::media::encode(req, to);
+        let encoded = crate::media::encode(req, to, self.profile.audio == Audio::Events)?;
         Ok(Encoded { path: encode::path(self.profile, &encoded.path, to.model), ..encoded })
     }
 

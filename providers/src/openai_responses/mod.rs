@@ -15,7 +15,7 @@ use crate::openai::{OPENAI, classify};
 use crate::stream::Decoder;
 use crate::unified::{
     Auth, BadRequest, Capability, ChatRequest, EmbeddingsReply, EmbeddingsRequest, Encoded,
-    Failure, HeaderLookup, Provider, ProviderError, Reply, StreamDecoder, Target,
+    Failure, HeaderLookup, MediaRequest, Provider, ProviderError, Reply, StreamDecoder, Target,
 };
 
 /// OpenAI by its Responses, and whoever else speaks them.
@@ -56,6 +56,10 @@ impl Provider for Responses {
         to: &Target<'_>,
     ) -> Result<Encoded, BadRequest> {
         OPENAI.encode_embeddings(req, to)
+    }
+
+    fn encode_media(&self, req: &MediaRequest<'_>, to: &Target<'_>) -> Result<Encoded, BadRequest> {
+        OPENAI.encode_media(req, to)
     }
 
     fn decode_reply<'b>(&self, body: &'b [u8]) -> Result<Reply<'b>, ProviderError> {

@@ -1,9 +1,10 @@
-//! Requests for pictures.
+//! Requests for pictures and sound.
 
 use super::chat::Source;
 use super::text::Text;
+use super::usage::UsageReport;
 
-/// A request whose answer is not text. The answer is the provider's own.
+/// A request whose answer, or what it is about, is not text.
 #[derive(Debug)]
 pub struct MediaRequest<'a> {
     /// The model as the client named it.
@@ -19,6 +20,10 @@ pub struct MediaRequest<'a> {
 pub enum Medium<'a> {
     /// Pictures of what a text says.
     Pictures(Pictures<'a>),
+    /// A text read aloud.
+    Speech(Speech<'a>),
+    /// What is said in a recording.
+    Recording(Recording<'a>),
 }
 
 /// Pictures to be drawn.
@@ -43,4 +48,75 @@ pub enum Quality {
     Medium,
     /// In the most tokens.
     High,
+}
+
+/// A text to be read aloud.
+#[derive(Debug)]
+pub struct Speech<'a> {
+    /// The text.
+    pub text: Text<'a>,
+    /// How it is to be read.
+    pub instructions: Option<Text<'a>>,
+    /// How fast, in hundredths of the usual speed.
+    pub speed: u64,
+    /// The content type of the sound.
+    pub kind: &'static str,
+    /// Whether the client reads events, rather than the sound itself.
+    pub framed: bool,
+}
+
+/// A recording to be written down.
+#[derive(Debug)]
+pub struct Recording<'a> {
+    /// Whether in English, whatever is spoken.
+    pub translate: bool,
+    /// The file.
+    pub file: &'a [u8],
+    /// What goes before it, for context.
+    pub prompt: Option<&'a str>,
+    /// How it is to be written.
+    pub want: Transcript,
+}
+
+/// How what was said is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transcript {
+    /// As the provider writes it.
+    AsItComes,
+    /// An object with the text.
+    Json,
+    /// The text alone.
+    Text,
+}
+
+/// What of a request decides how its answer is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Pictures.
+    Pictures,
+    /// Sound of that content type; or events, where the client reads those.
+    Speech {
+        /// The content type.
+        kind: &'static str,
+        /// Whether events are read.
+        framed: bool,
+    },
+    /// What was said.
+    Transcript {
+        /// How the client reads it.
+        want: Transcript,
+        /// Whether the model is billed by the second rather than by tokens.
+        by_second: bool,
+    },
+}
+
+/// What was found in a reply.
+#[derive(Debug)]
+pub struct MediaReply {
+    /// What was used, as far as it says.
+    pub usage: UsageReport,
+    /// The answer, where it is not the reply as it came.
+    pub body: Option<Vec<u8>>,
+    /// The answer's content type.
+    pub kind: &'static str,
 }

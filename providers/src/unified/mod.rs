@@ -18,7 +18,9 @@ pub use chat::{
 pub use embeddings::{EmbeddingInput, EmbeddingsReply, EmbeddingsRequest, VectorFormat};
 pub use error::{BadRequest, ErrorKind, Failure, Next, ProviderError, WireError};
 pub use event::{Event, Events, FinishReason, Frame, FrameKind, Part};
-pub use media::{MediaRequest, Medium, Pictures, Quality};
+pub use media::{
+    Answer, MediaReply, MediaRequest, Medium, Pictures, Quality, Recording, Speech, Transcript,
+};
 pub use provider::{Auth, Capability, Encoded, HeaderLookup, Provider, StreamDecoder, Target};
 pub use reply::{Choice, Reply};
 pub use task::{Task, TaskRequest};

@@ -7,7 +7,7 @@ use super::chat::ChatRequest;
 use super::embeddings::{EmbeddingsReply, EmbeddingsRequest};
 use super::error::{BadRequest, Failure, ProviderError};
 use super::event::Frame;
-use super::media::MediaRequest;
+use super::media::{Answer, MediaReply, MediaRequest};
 use super::reply::Reply;
 use super::task::TaskRequest;
 use super::usage::UsageReport;
@@ -67,6 +67,10 @@ pub enum Capability {
     Rerank,
     /// Drawing pictures.
     Images,
+    /// Reading aloud.
+    Speech,
+    /// Writing down what is said.
+    Transcriptions,
     /// To process a call in a service tier of the client's choice.
     ServiceTiers,
 }
@@ -126,12 +130,12 @@ pub trait Provider: Send + Sync {
 
     /// Writes a request whose answer is not text.
     fn encode_media(&self, req: &MediaRequest<'_>, to: &Target<'_>) -> Result<Encoded, BadRequest> {
-        Ok(crate::media::encode(req, to))
+        crate::media::encode(req, to, false)
     }
 
-    /// Reads what a 2xx reply to such a request used.
-    fn decode_media(&self, body: &[u8]) -> Result<UsageReport, ProviderError> {
-        crate::media::decode(body)
+    /// Reads a 2xx reply to such a request.
+    fn decode_media(&self, answer: Answer, body: &[u8]) -> Result<MediaReply, ProviderError> {
+        crate::media::decode(answer, body)
     }
 
     /// Reads a streamed chat reply. No frame larger than `frame_cap` bytes is accepted.

@@ -196,9 +196,10 @@ fn every_client_dialect_reaches_every_provider() {
         "\n## What is no chat\n\
          Embeddings by OpenAI's dialect and by Google's `embedContent` and `batchEmbedContents`, each to the \
          same providers; moderations by OpenAI's; rerankings as Cohere, Jina and vLLM write them; \
-         pictures by OpenAI's `/images/generations`. *No*: asked for, the model is not found at this \
+         pictures, speech and transcriptions by OpenAI's `/images/generations` and `/audio`. *No*: asked for, the model is not found at this \
          provider.\n\n\
-         | provider | embeddings | moderations | rerankings | pictures |\n|---|---|---|---|---|\n",
+         | provider | embeddings | moderations | rerankings | pictures | speech | transcriptions |\n\
+         |---|---|---|---|---|---|---|\n",
     );
     for far in kinds().map(|kind| provider(kind).unwrap()) {
         let _ = write!(out, "| {} ", far.name());
@@ -207,6 +208,8 @@ fn every_client_dialect_reaches_every_provider() {
             Capability::Moderations,
             Capability::Rerank,
             Capability::Images,
+            Capability::Speech,
+            Capability::Transcriptions,
         ] {
             let _ = write!(out, "| {} ", if far.can(what) { "yes" } else { "no" });
         }

@@ -151,9 +151,12 @@ fn lists(site: &Site, operation: &Operation<'_>) -> Option<Lists> {
         Capability::Embeddings => (site.adapter.embeddings_dialect() == Dialect::OpenAiEmbeddings)
             .then_some(Lists::Embeddings),
         Capability::Moderations => Some(Lists::Moderations),
-        Capability::Chat | Capability::Rerank | Capability::Images | Capability::ServiceTiers => {
-            None
-        }
+        Capability::Chat
+        | Capability::Rerank
+        | Capability::Images
+        | Capability::Speech
+        | Capability::Transcriptions
+        | Capability::ServiceTiers => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! OpenAI's endpoints, one file each.
 
+pub(super) mod audio;
 pub(super) mod batches;
 pub(super) mod chat;
 pub(super) mod completions;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use tollgate_accounting::Money;
 
 use super::{DIALECT, pick, prompted};
-use crate::call::{Answered, Operation, Origin, Reply, Served, serve, well_formed_key};
+use crate::call::{Answered, JSON, Operation, Origin, Reply, Served, serve, well_formed_key};
 use crate::http::calls::Read;
 use crate::http::{Failed, Front, sse};
 use crate::ledger::{CallId, Settled};
@@ -111,7 +111,7 @@ impl Run<'_> {
         let operation = Operation::Chat(Box::new(request));
         let (id, bytes, from, settled) =
             match serve(&front.worker, &read.caller, &read.inbound, &operation).await? {
-                Served::Made(Answered { from, reply: Reply::Whole { body, settled } }) => {
+                Served::Made(Answered { from, reply: Reply::Whole { body, settled, .. } }) => {
                     (read.inbound.id, body, Some(from), settled)
                 }
                 Served::Made(_) | Served::Joined(_) => {
@@ -157,7 +157,8 @@ impl Run<'_> {
         value["model"] = (*from.model).into();
         value["provider"] = (*from.provider).into();
         let body = value.to_string().into();
-        let reply = Reply::Whole { body, settled: Settled { charged: cost, ..settled } };
+        let reply =
+            Reply::Whole { body, kind: JSON, settled: Settled { charged: cost, ..settled } };
         sse::respond(front, &read.caller, read.inbound.id, Answered { from, reply })
     }
 

@@ -63,15 +63,25 @@ const KINDS: [Kind; 10] = [
             ("num_model_requests", Measure::Requests),
         ],
     },
-    // How many pictures a call drew is on no row, so a result counts calls alone.
+    // How many pictures, characters or seconds a call was of is on no row, so a result counts calls alone.
     Kind {
         name: "images",
         result: "images",
         endpoints: &["images.generations"],
         counts: &[("num_model_requests", Measure::Requests)],
     },
-    Kind::unused("audio_speeches", "audio_speeches"),
-    Kind::unused("audio_transcriptions", "audio_transcriptions"),
+    Kind {
+        name: "audio_speeches",
+        result: "audio_speeches",
+        endpoints: &["audio.speech"],
+        counts: &[("num_model_requests", Measure::Requests)],
+    },
+    Kind {
+        name: "audio_transcriptions",
+        result: "audio_transcriptions",
+        endpoints: &["audio.transcriptions", "audio.translations"],
+        counts: &[("num_model_requests", Measure::Requests)],
+    },
     Kind::unused("vector_stores", "vector_stores"),
     Kind::unused("code_interpreter_sessions", "code_interpreter_sessions"),
     Kind::unused("file_search_calls", "file_searches"),
