@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tollgate_accounting::{Limit, Listed, PriceCard, PriceList, Tier, Timestamp};
-use tollgate_providers::catalogue::{Catalogue, ModelInfo};
+use tollgate_providers::catalogue::ModelInfo;
 use tollgate_providers::demo::MODELS;
 use tollgate_providers::{Bounds, provider};
 use tollgate_tokenizer::family;
@@ -265,7 +265,7 @@ impl Targets {
         let mut routes = Routes::default();
         let snapshot = self.snapshot.clone();
         for provider in snapshot.providers.values() {
-            let mut models = provider.served(&snapshot.prices);
+            let mut models = provider.served(&snapshot.prices, snapshot.catalogue);
             if provider.kind == "demo" {
                 models.extend(MODELS.iter().map(|(name, _)| (*name).to_owned()));
             }
@@ -348,8 +348,7 @@ impl Targets {
         let provider = self.names.iter().position(|site| **site == *name)?;
         let config = self.snapshot.providers.get(name)?;
         let kind = config.kind;
-        let catalogue = Catalogue::builtin();
-        let info: Option<ModelInfo<'_>> = catalogue.model(kind, model);
+        let info: Option<ModelInfo<'_>> = self.snapshot.catalogue.model(kind, model);
         let prices = price_list(&self.snapshot, name, model);
         // The demo makes its text up, and counts it as this model would.
         let counted_as = if kind == "demo" { "gpt-4o" } else { model };
@@ -371,11 +370,12 @@ impl Targets {
     }
 }
 
-/// What the configuration charges for a model at a provider: its own prices, else the built-in ones.
+/// What the configuration charges for a model at a provider: its own prices, else those that
+/// were imported or are built in.
 pub fn price_list(snapshot: &Snapshot, provider: &str, model: &str) -> Option<PriceList> {
     let kind = snapshot.providers.get(provider)?.kind;
     let own = snapshot.prices.list(provider, model).cloned();
-    let list = own.or_else(|| Catalogue::builtin().list(kind, model))?;
+    let list = own.or_else(|| snapshot.catalogue.list(kind, model))?;
     Some(list.map(|one: &Listed| sealed(PriceCard::clone(&one.card))))
 }
 

@@ -15,10 +15,10 @@ mod when;
 pub use args::{
     AlertsCommand, AlertsListArgs, AuditArgs, BackupArgs, BatchesArgs, Cli, Color, Command,
     CountArgs, DemoArgs, Format, Global, KeyCommand, KeyCreateArgs, KeyListArgs, KeyRevokeArgs,
-    ModelsArgs, PricesArgs, PromptCommand, PromptDiffArgs, PromptImportArgs, PromptMaker,
-    PromptPublishArgs, PromptRunArgs, PromptShowArgs, PromptTestArgs, QuoteArgs, ReconcileArgs,
-    Refused, ReportArgs, ReportFormat, RequestCommand, RequestShowArgs, RerateArgs, RestoreArgs,
-    StatementArgs,
+    ModelsArgs, ModelsCommand, ModelsImportArgs, PricesArgs, PromptCommand, PromptDiffArgs,
+    PromptImportArgs, PromptMaker, PromptPublishArgs, PromptRunArgs, PromptShowArgs,
+    PromptTestArgs, QuoteArgs, ReconcileArgs, Refused, ReportArgs, ReportFormat, RequestCommand,
+    RequestShowArgs, RerateArgs, RestoreArgs, StatementArgs,
 };
 pub use json::Json;
 pub use output::Output;

@@ -10,6 +10,7 @@ mod check;
 mod count;
 mod demo;
 mod focus;
+mod import;
 mod key;
 mod models;
 mod prices;

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use tollgate::app;
 use tollgate::call::Runtime;
-use tollgate::cli::{Cell, Column, Exit, Format, Global, ModelsArgs, Output, Table};
+use tollgate::cli::{Cell, Column, Exit, Format, Global, ModelsArgs, ModelsCommand, Output, Table};
 use tollgate::clock;
 use tollgate::http::view::since;
 use tollgate::routing::{Route, Target};
@@ -11,16 +11,19 @@ use tollgate_accounting::{Class, PriceCard};
 use tollgate_providers::catalogue::Catalogue;
 use tollgate_tokenizer::{Correction, Family, family};
 
-use super::configuration;
 use super::prices::price;
+use super::{configuration, import};
 
 pub(super) fn run(global: &Global, args: &ModelsArgs, output: &mut Output) -> Result<Exit> {
     let format = Format::chosen(args.format, global);
+    if let Some(ModelsCommand::Import(args)) = &args.command {
+        return import::run(global, args, output);
+    }
     let mut found = if args.all {
         catalogue()
     } else {
         let Some(snapshot) = configuration(global, output)? else { return Ok(Exit::Found) };
-        configured(&app::runtime(&snapshot)?)
+        configured(&app::runtime(&snapshot)?, snapshot.catalogue)
     };
     found.retain(|one| args.provider.as_ref().is_none_or(|provider| *provider == one.provider));
     if let (true, Some(provider)) = (found.is_empty(), &args.provider) {
@@ -43,17 +46,23 @@ struct Model {
     card: Option<PriceCard>,
 }
 
-fn configured(runtime: &Runtime) -> Vec<Model> {
+fn configured(runtime: &Runtime, catalogue: &Catalogue<'_>) -> Vec<Model> {
+    let model = |(name, route): (_, &Route), target| one(runtime, catalogue, (name, route), target);
     let names = runtime.routes.iter();
     names
-        .flat_map(|(name, route)| route.targets.iter().map(|t| one(runtime, name, route, t)))
+        .flat_map(|(name, route)| route.targets.iter().map(move |t| model((name, route), t)))
         .collect()
 }
 
-fn one(runtime: &Runtime, name: &str, route: &Route, target: &Target) -> Model {
+fn one(
+    runtime: &Runtime,
+    catalogue: &Catalogue<'_>,
+    (name, route): (&str, &Route),
+    target: &Target,
+) -> Model {
     let site = runtime.providers.get(target.provider);
     let kind = site.map_or("", |site| site.adapter.name());
-    let info = Catalogue::builtin().model(kind, &target.model);
+    let info = catalogue.model(kind, &target.model);
     let caps = [route.max_output_tokens, target.max_output_tokens];
     Model {
         name: name.to_owned(),

@@ -7,6 +7,7 @@ mod alerts;
 mod batches;
 mod cache;
 mod gateway;
+mod imported;
 mod lanes;
 mod limits;
 mod models;
@@ -27,6 +28,7 @@ use std::{io::Read, path::Path};
 
 use toml::de::DeTable;
 
+pub use imported::beside as imports_beside;
 pub use limits::ENDPOINTS;
 pub use problem::{Place, Problem, Severity};
 pub use secret::Secret;
@@ -87,7 +89,8 @@ fn snapshot<'t>(reader: &'t Reader<'t>, table: &'t DeTable<'t>) -> Snapshot {
     let providers = providers::providers(&root);
     let prices = prices::prices(&root, &providers);
     let unknown_price = prices::unknown_price(&root);
-    let served = Served::new(&providers, &prices);
+    let catalogue = imported::catalogue(&storage.path, reader);
+    let served = Served::new(&providers, &prices, catalogue);
     let tokenizers = tokenizers::tokenizers(&root, &served);
     let aliases = models::models(&root, &served);
     let prompts = prompts::prompts(&root);
@@ -119,6 +122,7 @@ fn snapshot<'t>(reader: &'t Reader<'t>, table: &'t DeTable<'t>) -> Snapshot {
         lanes,
         providers,
         prices,
+        catalogue,
         unknown_price,
         tokenizers,
         models,

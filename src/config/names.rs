@@ -17,12 +17,19 @@ pub(super) struct Served<'s> {
     models: BTreeMap<&'s str, BTreeSet<String>>,
     prices: &'s Prices,
     providers: &'s BTreeMap<String, Provider>,
+    catalogue: &'static Catalogue<'static>,
 }
 
 impl<'s> Served<'s> {
-    pub(super) fn new(providers: &'s BTreeMap<String, Provider>, prices: &'s Prices) -> Served<'s> {
-        let models = |provider: &'s Provider| (provider.name.as_str(), provider.served(prices));
-        Served { models: providers.values().map(models).collect(), prices, providers }
+    pub(super) fn new(
+        providers: &'s BTreeMap<String, Provider>,
+        prices: &'s Prices,
+        catalogue: &'static Catalogue<'static>,
+    ) -> Served<'s> {
+        let models =
+            |provider: &'s Provider| (provider.name.as_str(), provider.served(prices, catalogue));
+        let models = providers.values().map(models).collect();
+        Served { models, prices, providers, catalogue }
     }
 
     /// The names of all providers.
@@ -74,7 +81,7 @@ impl<'s> Served<'s> {
         let kind = self.providers.get(provider).map_or("", |provider| provider.kind);
         self.is_broken(provider)
             || self.prices.has(provider, model)
-            || Catalogue::builtin().card(kind, model, Timestamp::MAX).is_some()
+            || self.catalogue.card(kind, model, Timestamp::MAX).is_some()
     }
 
     /// Every model as `provider/model` and by its bare name.
@@ -88,10 +95,10 @@ impl<'s> Served<'s> {
 impl Provider {
     /// What can be asked of it by name: what the file lists, what it prices, and what the catalogue
     /// knows where the file lists nothing.
-    pub fn served(&self, prices: &Prices) -> BTreeSet<String> {
+    pub fn served(&self, prices: &Prices, catalogue: &Catalogue<'_>) -> BTreeSet<String> {
         let priced = prices.iter().filter(|(name, ..)| *name == self.name);
         let priced = priced.map(|(_, model, _)| model.to_owned());
-        let known = self.models.is_empty().then(|| Catalogue::builtin().models(self.kind));
+        let known = self.models.is_empty().then(|| catalogue.models(self.kind));
         let known = known.into_iter().flatten().map(|model| model.id.to_owned());
         self.models.iter().cloned().chain(priced).chain(known).collect()
     }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use ipnet::IpNet;
 use tollgate_accounting::{Limit, Money, PriceCard, PriceList, Rates, Terms, Timestamp};
+use tollgate_providers::catalogue::Catalogue;
 
 use super::{problem::Problem, secret::Secret, tokenizers::Tokenizers};
 use crate::prompts::File;
@@ -25,8 +26,10 @@ pub struct Snapshot {
     pub lanes: Option<crate::call::LaneRules>,
     /// By name.
     pub providers: BTreeMap<String, Provider>,
-    /// What the file says about prices; it goes before any built-in price list.
+    /// What the file says about prices; it goes before any other price list.
     pub prices: Prices,
+    /// Models and prices that are built in or were imported.
+    pub catalogue: &'static Catalogue<'static>,
     /// What happens to a model that has no price.
     pub unknown_price: UnknownPrice,
     /// Files that models are counted with.

@@ -26,6 +26,7 @@ mod forwarding;
 mod gemini;
 mod holds;
 mod images;
+mod imports;
 mod injection;
 mod input;
 mod lanes;

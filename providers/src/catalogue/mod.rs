@@ -1,6 +1,7 @@
 //! Models with their limits and capabilities, and what they cost since when: data with a source and a
 //! date, read exactly.
 
+mod import;
 mod models;
 mod names;
 mod prices;
@@ -13,12 +14,14 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 use tollgate_accounting::{PriceCard, PriceList, Timestamp};
 
+pub use import::{Imports, Maker, reduce};
 pub use models::{Modalities, ModelInfo};
 
 /// Everything known about models and prices.
 #[derive(Debug, Default)]
 pub struct Catalogue<'d> {
-    models: models::Models<'d>,
+    /// In the order they are asked.
+    models: Vec<models::Models<'d>>,
     /// In the order they are asked: the first that knows a price is believed.
     prices: Vec<prices::Prices<'d>>,
     tiers: tiers::Tiers<'d>,
@@ -52,15 +55,20 @@ impl Catalogue<'static> {
 }
 
 fn read_builtin() -> Result<Catalogue<'static>, CatalogueError> {
+    let mut catalogue = Catalogue::default();
+    add_builtin(&mut catalogue)?;
+    Ok(catalogue)
+}
+
+/// Adds what is built in, to be asked behind what is there.
+fn add_builtin(catalogue: &mut Catalogue<'_>) -> Result<(), CatalogueError> {
     let dates: Sources<'static> = serde_json::from_str(include_str!("../../data/sources.json"))
         .map_err(|e| CatalogueError { file: "sources.json", message: e.to_string() })?;
-    let mut catalogue = Catalogue::default();
     catalogue.add_prices("demo", dates.demo, include_str!("../../data/demo-prices.json"))?;
     let genai = include_str!("../../data/genai-prices-v2.json");
     catalogue.add_prices("genai-prices", dates.genai_prices, genai)?;
     catalogue.add_models(dates.models_dev, include_str!("../../data/models-dev.json"))?;
-    catalogue.add_tiers(dates.service_tiers, include_str!("../../data/service-tiers.json"))?;
-    Ok(catalogue)
+    catalogue.add_tiers(dates.service_tiers, include_str!("../../data/service-tiers.json"))
 }
 
 impl<'d> Catalogue<'d> {
@@ -77,10 +85,11 @@ impl<'d> Catalogue<'d> {
         Ok(())
     }
 
-    /// Takes models in the reduced form of models.dev's `api.json`, in place of those before.
+    /// Adds models in the reduced form of models.dev's `api.json`, to be asked behind those added before.
     pub fn add_models(&mut self, date: &'d str, json: &'d str) -> Result<(), CatalogueError> {
-        self.models = models::Models::read(date, json)
+        let models = models::Models::read(date, json)
             .map_err(|e| CatalogueError { file: "models", message: e.to_string() })?;
+        self.models.push(models);
         Ok(())
     }
 
@@ -97,7 +106,8 @@ impl<'d> Catalogue<'d> {
         let name = names::in_prices(provider);
         let priced = self.prices.iter().find_map(|p| p.list(name, model));
         let list = priced.or_else(|| {
-            let card = self.models.card(names::in_models(provider), model)?;
+            let name = names::in_models(provider);
+            let card = self.models.iter().find_map(|models| models.card(name, model))?;
             Some(PriceList::of(card.into()))
         })?;
         let id = self.prices.iter().find_map(|p| p.id(name, model));
@@ -111,7 +121,8 @@ impl<'d> Catalogue<'d> {
 
     /// What is known of a model at a provider.
     pub fn model(&self, provider: &str, model: &str) -> Option<ModelInfo<'d>> {
-        let listed = self.models.get(names::in_models(provider), model);
+        let name = names::in_models(provider);
+        let listed = self.models.iter().find_map(|models| models.get(name, model));
         let window =
             self.prices.iter().find_map(|p| p.context_window(names::in_prices(provider), model));
         match (listed, window) {
@@ -133,7 +144,12 @@ impl<'d> Catalogue<'d> {
 
     /// The models known at a provider, by name.
     pub fn models(&self, provider: &str) -> Vec<ModelInfo<'d>> {
-        let mut all = self.models.of(names::in_models(provider));
+        let mut all: Vec<ModelInfo<'d>> = Vec::new();
+        for info in self.models.iter().flat_map(|models| models.of(names::in_models(provider))) {
+            if !all.iter().any(|known| known.id == info.id) {
+                all.push(info);
+            }
+        }
         for prices in &self.prices {
             for (id, window) in prices.of(names::in_prices(provider)) {
                 if !all.iter().any(|info| info.id == id) {
@@ -147,7 +163,7 @@ impl<'d> Catalogue<'d> {
 
     /// The providers known; those that are of a kind of ours go by its name.
     pub fn providers(&self) -> Vec<&'d str> {
-        let mut all = self.models.providers();
+        let mut all: Vec<&str> = self.models.iter().flat_map(models::Models::providers).collect();
         all.extend(self.prices.iter().flat_map(prices::Prices::providers));
         all.iter_mut().for_each(|name| *name = names::ours(name));
         all.sort_unstable();

@@ -1,7 +1,7 @@
 //! What other service tiers cost than the standard one: rates of their own, or half of the standard
 //! rates.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 use tollgate_accounting::{
@@ -24,7 +24,7 @@ struct Provider<'d> {
     priority: HashMap<&'d str, Own<'d>>,
     /// Models whose calls cost half in a tier; `*` is all of them.
     #[serde(borrow)]
-    half: HashMap<&'d str, Vec<&'d str>>,
+    half: BTreeMap<&'d str, Vec<&'d str>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -23,7 +23,7 @@ pub use correct::{ReconcileArgs, RerateArgs};
 pub use demo::DemoArgs;
 pub use file::{AuditArgs, BackupArgs, RestoreArgs};
 pub use key::{KeyCommand, KeyCreateArgs, KeyListArgs, KeyRevokeArgs};
-pub use models::{ModelsArgs, PricesArgs};
+pub use models::{ModelsArgs, ModelsCommand, ModelsImportArgs, PricesArgs};
 pub use prompt::{
     PromptCommand, PromptDiffArgs, PromptImportArgs, PromptMaker, PromptPublishArgs, PromptRunArgs,
     PromptShowArgs, PromptTestArgs,
