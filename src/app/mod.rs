@@ -132,13 +132,19 @@ impl Gateway {
         let directory = Arc::new(Directory::new(pepper::beside(path)?));
         let ledger = opened.ledger.clone();
         let stop = CancellationToken::new();
-        let control = Control::new(ledger.clone(), directory.clone(), reader.clone(), stop.clone());
+        let prompts = Arc::new(Shelf::default());
+        let control = Control::new(
+            ledger.clone(),
+            directory.clone(),
+            reader.clone(),
+            prompts.clone(),
+            stop.clone(),
+        );
         let control = Arc::new(control);
         control.set_tenancy(tenancy)?;
         let poster = Poster::new(stop.clone())?;
         let alerts = Alerts::new(ledger.clone(), reader.clone(), poster);
         alerts.configure(build::alerts(&snapshot));
-        let prompts = Arc::new(Shelf::default());
         let publisher = Publisher::new(opened.ledger.clone(), reader.clone(), prompts.clone());
         let publisher = Arc::new(publisher);
         publisher.load(build::templates(&snapshot))?;

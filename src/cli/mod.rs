@@ -15,9 +15,10 @@ mod when;
 pub use args::{
     AlertsCommand, AlertsListArgs, AuditArgs, BackupArgs, BatchesArgs, Cli, Color, Command,
     CountArgs, DemoArgs, Format, Global, KeyCommand, KeyCreateArgs, KeyListArgs, KeyRevokeArgs,
-    ModelsArgs, ModelsCommand, ModelsImportArgs, PricesArgs, PromptCommand, PromptDiffArgs,
-    PromptImportArgs, PromptMaker, PromptPublishArgs, PromptRunArgs, PromptShowArgs,
-    PromptTestArgs, QuoteArgs, ReconcileArgs, Refused, ReportArgs, ReportFormat, RequestCommand,
+    ModelsArgs, ModelsCommand, ModelsImportArgs, PricesArgs, PromptAnswerArgs, PromptCommand,
+    PromptDiffArgs, PromptImportArgs, PromptMaker, PromptPublishArgs, PromptRunArgs,
+    PromptShareArgs, PromptShowArgs, PromptSubscribeArgs, PromptTestArgs, PromptUnsubscribeArgs,
+    PromptVerdict, QuoteArgs, ReconcileArgs, Refused, ReportArgs, ReportFormat, RequestCommand,
     RequestShowArgs, RerateArgs, RestoreArgs, StatementArgs,
 };
 pub use json::Json;

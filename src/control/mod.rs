@@ -7,6 +7,7 @@ mod limits;
 mod plans;
 mod prompts;
 mod runs;
+mod sharing;
 mod specs;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,12 +17,14 @@ use tollgate_accounting::{AccountSpec, ConfigureError, Limit, Terms, Timestamp};
 
 use crate::clock;
 use crate::ledger::{Administered, Change, Ledger, Reader, Refused, StoreError};
+use crate::prompts::Shelf;
 use crate::tenants::{Allowed, Directory, Holds, Priority};
 
 pub use keys::NewKey;
 pub use plans::{NewRaise, NewRequest, Verdict};
 pub use prompts::{PromptError, Publisher, library, number};
 pub use runs::NewRun;
+pub use sharing::{Answer, NewSubscription};
 
 /// Who decides, where it is the operator.
 const ADMIN: &str = "admin";
@@ -176,6 +179,8 @@ pub struct Control {
     ledger: Ledger,
     directory: Arc<Directory>,
     reader: Arc<Reader>,
+    /// Where it is said who may use which prompts.
+    shelf: Arc<Shelf>,
     /// The configuration's tenants. Also the lock under which changes are made one at a time.
     tenancy: Mutex<Tenancy>,
     /// Ends what runs have in flight when the gateway's streams must end.
@@ -188,9 +193,10 @@ impl Control {
         ledger: Ledger,
         directory: Arc<Directory>,
         reader: Arc<Reader>,
+        shelf: Arc<Shelf>,
         stop: CancellationToken,
     ) -> Control {
-        Control { ledger, directory, reader, tenancy: Mutex::default(), stop }
+        Control { ledger, directory, reader, shelf, tenancy: Mutex::default(), stop }
     }
 
     /// What the book is made of, from the configuration and what the ledger's file holds.
@@ -237,6 +243,8 @@ impl Control {
         let callers = keys.iter().filter_map(|row| self.caller(tenancy, row));
         self.directory.replace(callers.collect::<Vec<_>>());
         self.set_runs(tenancy, &added.runs);
+        // Last, so that nobody uses a prompt before the limits of its use hold.
+        self.shelf.share(sharing::shares(&added));
         Ok(())
     }
 

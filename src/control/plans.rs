@@ -9,7 +9,7 @@ use crate::ledger::{Administered, RaiseRow, RequestRow, RequestState};
 use crate::tenants::Caller;
 
 /// The most requests of an account that wait for an answer.
-const MOST_OPEN: usize = 20;
+pub(super) const MOST_OPEN: usize = 20;
 /// The longest text of a reason or note, in bytes.
 const LONGEST_TEXT: usize = 2000;
 
@@ -245,7 +245,7 @@ fn checked(
     }
 }
 
-fn short(what: &str, text: &str) -> Result<(), ControlError> {
+pub(super) fn short(what: &str, text: &str) -> Result<(), ControlError> {
     if text.len() > LONGEST_TEXT {
         return Err(ControlError::TooMuch(format!(
             "the {what} is longer than {LONGEST_TEXT} bytes"

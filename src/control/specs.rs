@@ -2,7 +2,7 @@
 
 use tollgate_accounting::{AccountSpec, Limit};
 
-use super::{Account, ControlError, Tenancy, limit};
+use super::{Account, ControlError, Tenancy, limit, sharing};
 use crate::ledger::{Administered, KeyRow, RaiseRow};
 
 /// The book's accounts: the root with the gateway's own limits, the configuration's accounts with
@@ -53,6 +53,9 @@ pub(super) fn limits_of(
         plan.limits.iter().for_each(|limit| add(&mut limits, limit.clone()));
     }
     let mut limits = beside(limits, &account.path, added)?;
+    for row in added.subscriptions.iter().filter(|row| row.account == account.path) {
+        sharing::in_force(row)?.into_iter().for_each(|limit| tighten(&mut limits, limit));
+    }
     for raise in added.raises.iter().filter(|raise| raise.account == account.path) {
         raised(&mut limits, raise)?;
     }
@@ -81,6 +84,16 @@ fn beside(
 fn add(limits: &mut Vec<Limit>, limit: Limit) {
     if !limits.iter().any(|have| have.key() == limit.key()) {
         limits.push(limit);
+    }
+}
+
+/// Of two that count the same, the lower one holds: what a prompt's owner allows is beside what the
+/// account has.
+fn tighten(limits: &mut Vec<Limit>, limit: Limit) {
+    match limits.iter_mut().find(|have| have.key() == limit.key()) {
+        None => limits.push(limit),
+        Some(have) if is_more(have, &limit) => *have = limit,
+        Some(_) => {}
     }
 }
 

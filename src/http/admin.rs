@@ -148,6 +148,7 @@ pub fn admin_routes(admin: Admin) -> Router {
         .route("/admin/requests/{id}", get(request))
         .route("/admin/reload", post(reload))
         .merge(super::plans::routes())
+        .merge(super::prompts::shared::admin_routes())
         .fallback(async || Problem(StatusCode::NOT_FOUND, "there is nothing here".to_owned()))
         .layer(from_fn_with_state(admin.clone(), guard));
     Router::new()

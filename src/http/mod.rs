@@ -100,6 +100,7 @@ pub fn routes(front: Front) -> Router {
         .route("/v1/prompts", get(prompts::list))
         .route("/v1/prompts/{name}", get(prompts::one).post(prompts::create))
         .route("/v1/openapi.json", get(prompts::openapi))
+        .merge(prompts::shared::routes())
         .route("/v1/budgets/requests", get(own::list_requests).post(own::file_request))
         .route("/v1/runs", get(runs::list).post(runs::create))
         .route("/v1/runs/{id}", get(runs::one).delete(runs::stop))

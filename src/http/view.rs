@@ -10,6 +10,7 @@ use crate::call::Operation;
 use crate::call::quote::{LeftOut, Offer, Quote, Taken};
 use crate::ledger::{
     CallId, Entry, GroupBy, KeyRow, Kind, Measure, Reader, Refused, ReportRow, StoreError,
+    SubscriptionRow,
 };
 
 /// One call, explained: its attempts, counts with provenance, and cost line by line on the price card
@@ -326,5 +327,22 @@ pub fn key_json(row: &KeyRow) -> Value {
         "created_at": created_at.to_string(),
         "expires_at": expires_at.map(|at| at.to_string()),
         "revoked_at": revoked_at.map(|at| at.to_string()),
+    })
+}
+
+/// A subscription as both sides see it; the credential it was filed with is on the ledger's row.
+pub fn subscription_json(row: &SubscriptionRow) -> Value {
+    json!({
+        "id": row.id,
+        "object": "prompt.subscription",
+        "prompt": row.prompt,
+        "owner": row.owner,
+        "account": row.account,
+        "limits": row.limits.lines().collect::<Vec<_>>(),
+        "reason": row.reason,
+        "filed_at": row.filed_at.to_string(),
+        "state": row.state.name(),
+        "decided_at": row.decided_at.map(|at| at.to_string()),
+        "note": row.note,
     })
 }

@@ -7,6 +7,7 @@ use tollgate_accounting::Timestamp;
 
 use super::report::{Filter, GroupBy, Question, ReportRow};
 use super::rollup::QUARTER;
+use super::sharing::{self, PromptOwnerRow, SubscriptionRow};
 use super::{Change, KeyRow, Ledger, Reader, Refused, StoreError, directory};
 
 /// The most rows of a list that is shown.
@@ -25,6 +26,10 @@ pub struct Administered {
     pub raises: Vec<RaiseRow>,
     /// Runs that were not stopped and whose end lies ahead.
     pub runs: Vec<RunRow>,
+    /// Prompts that belong to an account.
+    pub owners: Vec<PromptOwnerRow>,
+    /// Subscriptions to them that wait for an answer or hold.
+    pub subscriptions: Vec<SubscriptionRow>,
 }
 
 /// A limit that is higher for a time.
@@ -151,6 +156,8 @@ impl Administered {
             plans: plans.collect::<Result<_, _>>()?,
             raises: raises.query_map([now.micros()], raise)?.collect::<Result<_, _>>()?,
             runs: runs.query_map([now.micros()], run)?.collect::<Result<_, _>>()?,
+            owners: sharing::owners(connection)?,
+            subscriptions: sharing::live(connection)?,
         })
     }
 }

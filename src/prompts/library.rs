@@ -1,11 +1,11 @@
 //! Which version a name stands for. Versions never change; names and labels move, all at once.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use super::Template;
+use super::{Shares, Template};
 
 /// The label that a bare name means where the folder has no file of it.
 const PRODUCTION: &str = "production";
@@ -54,12 +54,13 @@ pub struct Label {
 }
 
 /// All versions, and what names stand for at one instant.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Library {
     versions: BTreeMap<(Arc<str>, u32), Arc<Version>>,
     /// What the folder has now.
     current: BTreeMap<String, u32>,
     labels: BTreeMap<(String, String), Stand>,
+    shares: Arc<Shares>,
 }
 
 /// What a label stands for.
@@ -101,7 +102,8 @@ impl Library {
             versions.insert((name, number), Arc::new(version));
         }
         let label = |Label { name, label, number, trial }| ((name, label), Stand { number, trial });
-        Library { versions, current, labels: labels.into_iter().map(label).collect() }
+        let labels = labels.into_iter().map(label).collect();
+        Library { versions, current, labels, shares: Arc::default() }
     }
 
     /// `summarize`, `summarize@3` or `summarize@production`: of a label, the version it stands for.
@@ -160,6 +162,11 @@ impl Library {
         mine.map(|((_, label), stand)| (label.as_str(), stand))
     }
 
+    /// Who may use which of them.
+    pub fn shares(&self) -> &Shares {
+        &self.shares
+    }
+
     /// What the folder has now, by name.
     pub fn current(&self) -> &BTreeMap<String, u32> {
         &self.current
@@ -173,16 +180,29 @@ pub fn is_label(text: &str) -> bool {
 
 /// The library in force, for everybody who asks; replaced as a whole.
 #[derive(Debug, Default)]
-pub struct Shelf(ArcSwap<Library>);
+pub struct Shelf {
+    library: ArcSwap<Library>,
+    /// One change at a time: texts and shares change on their own.
+    turn: Mutex<()>,
+}
 
 impl Shelf {
     /// The library of this moment.
     pub fn library(&self) -> Arc<Library> {
-        self.0.load_full()
+        self.library.load_full()
     }
 
-    /// Puts another library in its place.
+    /// Puts other texts and labels in their place.
     pub fn replace(&self, library: Library) {
-        self.0.store(Arc::new(library));
+        let _one = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let shares = self.library.load().shares.clone();
+        self.library.store(Arc::new(Library { shares, ..library }));
+    }
+
+    /// Says who may use which of them.
+    pub fn share(&self, shares: Shares) {
+        let _one = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let library = Library::clone(&self.library.load());
+        self.library.store(Arc::new(Library { shares: Arc::new(shares), ..library }));
     }
 }

@@ -8,6 +8,7 @@ mod import;
 mod library;
 mod schema;
 mod settings;
+mod shares;
 mod template;
 
 pub use case::{Case, Outcome};
@@ -16,6 +17,7 @@ pub use import::{Imported, Maker, import};
 pub use library::{Label, Library, NoPrompt, Shelf, Stored, Version, is_label};
 pub use schema::Mismatch;
 pub use settings::Keep;
+pub use shares::{Owned, Shares};
 pub use template::{RenderError, Rendered, Template};
 
 /// Something wrong with a template's file.

@@ -49,6 +49,7 @@ mod responses_wire;
 mod routing;
 mod runs;
 mod shadow;
+mod sharing;
 mod signing;
 mod streams;
 mod together;

@@ -25,8 +25,9 @@ pub use file::{AuditArgs, BackupArgs, RestoreArgs};
 pub use key::{KeyCommand, KeyCreateArgs, KeyListArgs, KeyRevokeArgs};
 pub use models::{ModelsArgs, ModelsCommand, ModelsImportArgs, PricesArgs};
 pub use prompt::{
-    PromptCommand, PromptDiffArgs, PromptImportArgs, PromptMaker, PromptPublishArgs, PromptRunArgs,
-    PromptShowArgs, PromptTestArgs,
+    PromptAnswerArgs, PromptCommand, PromptDiffArgs, PromptImportArgs, PromptMaker,
+    PromptPublishArgs, PromptRunArgs, PromptShareArgs, PromptShowArgs, PromptSubscribeArgs,
+    PromptTestArgs, PromptUnsubscribeArgs, PromptVerdict,
 };
 pub use report::{ReportArgs, ReportFormat, StatementArgs};
 

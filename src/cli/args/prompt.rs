@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use tollgate_accounting::Limit;
 
 /// `tollgate prompt`.
 #[derive(Debug, Subcommand)]
@@ -19,8 +20,76 @@ pub enum PromptCommand {
     Diff(PromptDiffArgs),
     /// Publish the folder's text as a version, and move a label to it
     Publish(PromptPublishArgs),
+    /// Say whose one is: others use it only while they subscribe to it
+    Share(PromptShareArgs),
+    /// Let an account use another's
+    Subscribe(PromptSubscribeArgs),
+    /// Who subscribes to what
+    Subscriptions,
+    /// Answer an account that asked to use one
+    Answer(PromptAnswerArgs),
+    /// End a subscription: the next call is refused
+    Unsubscribe(PromptUnsubscribeArgs),
     /// Write a file of dotprompt, Prompty or Langfuse as a template
     Import(PromptImportArgs),
+}
+
+/// `tollgate prompt share`.
+#[derive(Args, Debug)]
+pub struct PromptShareArgs {
+    /// The template
+    pub name: String,
+    /// The account it belongs to; everybody's if left out
+    #[arg(long)]
+    pub account: Option<String>,
+    /// Other accounts see it and may ask to use it
+    #[arg(long, requires = "account")]
+    pub offer: bool,
+}
+
+/// `tollgate prompt subscribe`.
+#[derive(Args, Debug)]
+pub struct PromptSubscribeArgs {
+    /// The template
+    pub name: String,
+    /// The account that is to use it, and pays for its calls
+    #[arg(long)]
+    pub account: String,
+    /// A limit of its use, "$5 per day"; can be given several times
+    #[arg(long = "limit", value_name = "LIMIT")]
+    pub limits: Vec<Limit>,
+}
+
+/// `tollgate prompt answer`.
+#[derive(Args, Debug)]
+pub struct PromptAnswerArgs {
+    /// The subscription: psub_...
+    pub id: String,
+    /// What is said
+    #[arg(value_enum)]
+    pub verdict: PromptVerdict,
+    /// A limit in the place of those wished; can be given several times
+    #[arg(long = "limit", value_name = "LIMIT")]
+    pub limits: Vec<Limit>,
+    /// Words for the account
+    #[arg(long)]
+    pub note: Option<String>,
+}
+
+/// What is said to an account that asked to use a prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PromptVerdict {
+    /// It may
+    Accepted,
+    /// It may not
+    Refused,
+}
+
+/// `tollgate prompt unsubscribe`.
+#[derive(Args, Debug)]
+pub struct PromptUnsubscribeArgs {
+    /// The subscription: psub_...
+    pub id: String,
 }
 
 /// `tollgate prompt import`.

@@ -3,6 +3,7 @@
 mod diff;
 mod import;
 mod run;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,6 +41,11 @@ pub(super) fn run(global: &Global, command: PromptCommand, output: &mut Output) 
         }
         PromptCommand::Import(args) => import::run(&args, output),
         PromptCommand::Publish(args) => publish(global, &snapshot, &args, output),
+        PromptCommand::Share(args) => shared::share(global, &snapshot, &args, output),
+        PromptCommand::Subscribe(args) => shared::subscribe(global, &snapshot, &args, output),
+        PromptCommand::Subscriptions => shared::list(global, &snapshot, output),
+        PromptCommand::Answer(args) => shared::answer(global, &snapshot, &args, output),
+        PromptCommand::Unsubscribe(args) => shared::end(global, &snapshot, &args.id, output),
     }
 }
 

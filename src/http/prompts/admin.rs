@@ -34,6 +34,7 @@ pub(in crate::http) async fn list(State(admin): State<Admin>) -> Response {
     let mut data = Vec::new();
     for served in library.served() {
         let each = library.versions(&served.name);
+        let owned = library.shares().of(&served.name);
         data.extend(each.map(|version| {
             json!({
                 "name": &*version.name,
@@ -43,6 +44,9 @@ pub(in crate::http) async fn list(State(admin): State<Admin>) -> Response {
                 "current": version.number == served.number,
                 "model": version.template.model,
                 "description": version.template.description,
+                "owner": owned.map(|owned| &owned.account),
+                "offered": owned.map(|owned| owned.offered),
+                "subscribers": owned.map(|owned| &owned.subscribers),
             })
         }));
     }

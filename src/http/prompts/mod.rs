@@ -4,6 +4,7 @@
 pub(super) mod admin;
 mod document;
 mod run;
+pub(super) mod shared;
 
 use std::sync::Arc;
 
@@ -56,10 +57,17 @@ pub(super) async fn one(
 
 /// What the caller may run by its bare name.
 fn served<'l>(library: &'l Library, caller: &Caller) -> impl Iterator<Item = &'l Arc<Version>> {
-    library.served().filter(|version| caller.models.allows(&version.template.model))
+    library.served().filter(|version| may_use(library, caller, version))
 }
 
-/// A template whose model the caller may not ask for is as unknown as one that never was.
+/// Whether the caller may ask for the template's model, and the template is its own, shared with it, or
+/// everybody's.
+fn may_use(library: &Library, caller: &Caller, version: &Version) -> bool {
+    caller.models.allows(&version.template.model)
+        && library.shares().allow(&version.name, &caller.account)
+}
+
+/// A template that the caller may not use is as unknown as one that never was.
 fn find<'l>(library: &'l Library, caller: &Caller, name: &str) -> Result<&'l Arc<Version>, Failed> {
     allowed(library, caller, name, library.find(name).ok())
 }
@@ -77,7 +85,7 @@ fn allowed<'l>(
     name: &str,
     found: Option<&'l Arc<Version>>,
 ) -> Result<&'l Arc<Version>, Failed> {
-    found.filter(|v| caller.models.allows(&v.template.model)).ok_or_else(|| {
+    found.filter(|version| may_use(library, caller, version)).ok_or_else(|| {
         let names: Vec<&str> = served(library, caller).map(|version| &*version.name).collect();
         Failed::no_prompt(name, &names)
     })
