@@ -3,7 +3,7 @@
 
 use memchr::memmem;
 
-use crate::unified::BadRequest;
+use crate::unified::{BadRequest, Encoded};
 
 /// The most parts of a form, and bytes of what stands around one.
 const MOST_PARTS: usize = 64;
@@ -21,11 +21,30 @@ pub(crate) struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
+    /// Why a field is refused.
+    pub(crate) fn refused(&self, why: &str) -> BadRequest {
+        let Part { name, .. } = self;
+        let value = self.text().unwrap_or_default();
+        BadRequest::field(*name, format!("`{name}` of {value:?} is not supported here: {why}"))
+    }
+
     /// A field that is text.
     pub(crate) fn text(&self) -> Result<&'a str, BadRequest> {
         let why = || BadRequest::field(self.name, format!("`{}` is not text", self.name));
         std::str::from_utf8(self.content).map_err(|_| why())
     }
+}
+
+/// Reads a form no field of which stands in it twice, but for lists, whose names say so.
+pub(crate) fn fields(body: &[u8]) -> Result<Vec<Part<'_>>, BadRequest> {
+    let parts = parts(body)?;
+    for (at, Part { name, .. }) in parts.iter().enumerate() {
+        let again = parts.iter().skip(at + 1).any(|other| other.name == *name);
+        if again && !name.ends_with("[]") {
+            return Err(BadRequest::field(*name, format!("`{name}` is given twice")));
+        }
+    }
+    Ok(parts)
 }
 
 /// Reads a form. Its boundary is its first line.
@@ -116,6 +135,25 @@ pub(crate) fn write(parts: &[Part<'_>]) -> (String, Vec<u8>) {
     }
     out.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
     (format!("multipart/form-data; boundary={boundary}"), out)
+}
+
+/// A form with other values in these fields, as a request.
+pub(crate) fn posted(
+    body: &[u8],
+    path: &str,
+    fields: &[(&str, &str)],
+) -> Result<Encoded, BadRequest> {
+    let mut parts = parts(body)?;
+    parts.retain(|part| fields.iter().all(|(name, _)| part.name != *name));
+    parts.extend(fields.iter().map(|(name, value)| Part {
+        name,
+        file: None,
+        kind: None,
+        content: value.as_bytes(),
+    }));
+    let (kind, body) = write(&parts);
+    let headers = vec![("content-type", kind)];
+    Ok(Encoded { method: "POST", path: path.to_owned(), headers, body, dropped: Vec::new() })
 }
 
 /// The form written anew.

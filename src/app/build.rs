@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tollgate_accounting::{Limit, Listed, PriceCard, PriceList, Tier, Timestamp};
 use tollgate_providers::catalogue::ModelInfo;
-use tollgate_providers::demo::MODELS;
+use tollgate_providers::demo::{MODELS, counted_as};
 use tollgate_providers::{Bounds, provider};
 use tollgate_tokenizer::family;
 
@@ -351,7 +351,7 @@ impl Targets {
         let info: Option<ModelInfo<'_>> = self.snapshot.catalogue.model(kind, model);
         let prices = price_list(&self.snapshot, name, model);
         // The demo makes its text up, and counts it as this model would.
-        let counted_as = if kind == "demo" { "gpt-4o" } else { model };
+        let counted_as = if kind == "demo" { counted_as(model) } else { model };
         let own = self.snapshot.tokenizers.family(name, model);
         Some(Target {
             provider,

@@ -37,6 +37,7 @@ pub(super) fn turned(content: &Content, dialect: Dialect, is: Form, want: Form) 
         | Dialect::OpenAiEmbeddings
         | Dialect::OpenAiModerations
         | Dialect::OpenAiImages
+        | Dialect::OpenAiEdits
         | Dialect::OpenAiSpeech
         | Dialect::OpenAiTranscriptions
         | Dialect::OpenAiTranslations

@@ -152,6 +152,7 @@ fn is_given_again(dialect: Dialect) -> bool {
         // They ask for no chat and no vectors, and are not kept at all.
         | Dialect::OpenAiModerations
         | Dialect::OpenAiImages
+        | Dialect::OpenAiEdits
         | Dialect::OpenAiSpeech
         | Dialect::OpenAiTranscriptions
         | Dialect::OpenAiTranslations

@@ -170,6 +170,11 @@ impl<'a> Operation<'a> {
         asks
     }
 
+    /// A class that must have a price of its own: a picture that is read is dearer than text.
+    pub(super) fn own_price(&self) -> Option<Class> {
+        (self.endpoint() == "images.edits").then_some(Class::ImageInput)
+    }
+
     /// Whether the answer is not text, so that it is neither capped nor counted as it comes.
     pub(super) fn is_media(&self) -> bool {
         matches!(self, Operation::Media(_))

@@ -122,7 +122,12 @@ impl Cards {
 
     /// Whether all that such a call may use has a price.
     fn price_all(&self, operation: &Operation<'_>, output: u64) -> bool {
-        self.all().all(|card| card.bound_within(operation.classes(), 1, output.min(1)).is_ok())
+        let listed =
+            |card: &PriceCard, class| card.tiers.iter().all(|tier| tier.rates.get(class).is_some());
+        let own = |card: &PriceCard| operation.own_price().is_none_or(|class| listed(card, class));
+        let bound =
+            |card: &PriceCard| card.bound_within(operation.classes(), 1, output.min(1)).is_ok();
+        self.all().all(|card| own(card) && bound(card))
     }
 
     /// The card that is charged for as long as the provider does not say which applies.

@@ -217,6 +217,19 @@ fn samples() -> Vec<Sample> {
             body: json!({ "model": "demo/embed", "input": ["one", "two words"] }),
         },
         Sample {
+            label: "a moderation",
+            key: 0,
+            path: "/v1/moderations",
+            body: json!({ "model": "demo/judge", "input": "What a lovely bridge." }),
+        },
+        Sample {
+            label: "a ranking",
+            key: 0,
+            path: "/v1/rerank",
+            body: json!({ "model": "demo/rank", "query": "who counts tokens?",
+                "documents": ["The harbour at night.", "A ledger counts tokens."] }),
+        },
+        Sample {
             label: "a prompt template",
             key: 0,
             path: "/v1/prompts/classify-ticket",

@@ -13,12 +13,13 @@ use super::{
 use crate::clock::parse_duration;
 
 /// The operations that a limit can be narrowed to.
-pub const ENDPOINTS: [&str; 8] = [
+pub const ENDPOINTS: [&str; 9] = [
     "chat.completions",
     "embeddings",
     "moderations",
     "rerank",
     "images.generations",
+    "images.edits",
     "audio.speech",
     "audio.transcriptions",
     "audio.translations",

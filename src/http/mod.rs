@@ -69,6 +69,7 @@ pub fn routes(front: Front) -> Router {
         .route("/v1/completions", post(openai::completions::create))
         .route("/v1/embeddings", post(openai::embeddings::create))
         .route("/v1/images/generations", post(openai::images::generate))
+        .route("/v1/images/edits", post(openai::images::edit))
         .route("/v1/audio/speech", post(openai::audio::speak))
         .route("/v1/audio/transcriptions", post(openai::audio::transcribe))
         .route("/v1/audio/translations", post(openai::audio::translate))

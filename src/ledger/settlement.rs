@@ -269,6 +269,7 @@ pub(super) fn post(
 pub fn own_classes(endpoint: &str) -> (Class, Class) {
     match endpoint {
         "images.generations" => (Class::Input, Class::ImageOutput),
+        "images.edits" => (Class::ImageInput, Class::ImageOutput),
         "audio.speech" => (Class::Input, Class::AudioOutput),
         "audio.transcriptions" | "audio.translations" => (Class::AudioInput, Class::Output),
         _ => (Class::Input, Class::Output),

@@ -284,7 +284,6 @@ async fn what_has_no_meter_is_not_passed_on() {
     let stage = Stage::new(RICH).await;
     let client = stage.gateway.client("acme");
     for path in [
-        "/v1/images/edits",
         "/v1/images/variations",
         "/v1/audio/voices",
         "/v1/fine_tuning/jobs",

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::harness::client::form;
 use crate::harness::eventually;
 use crate::harness::gateway::Gateway;
 use crate::harness::ledger::open_holds;
@@ -12,6 +13,7 @@ use crate::harness::upstream::Upstream;
 use crate::harness::upstream::script::Reply;
 
 const IMAGES: &str = "/v1/images/generations";
+const EDITS: &str = "/v1/images/edits";
 
 /// The most that a square picture of low quality can come to: 272 tokens, and room for text.
 const SQUARE: i64 = 272 + 1_024;
@@ -21,6 +23,11 @@ const PRICES: &str = r#"
 input = "5.00"
 output = "10.00"
 image_output = "32.00"
+
+[prices."up/gpt-image-2"]
+input = "5.00"
+image_input = "8.00"
+output = "30.00"
 
 [prices."up/painter"]
 input = "5.00"
@@ -42,7 +49,7 @@ const DRAWN: i64 = 32_000;
 
 fn configured(upstream: &Upstream, tables: &str) -> String {
     let known = "\"text-embedding-3-small\"]";
-    let all = "\"text-embedding-3-small\", \"gpt-image-1.5\", \"gpt-image-1\", \"painter\", \"dall-e-3\"]";
+    let all = "\"text-embedding-3-small\", \"gpt-image-1.5\", \"gpt-image-1\", \"gpt-image-2\", \"painter\", \"dall-e-3\"]";
     configuration(upstream, "", &format!("{PRICES}{tables}")).replacen(known, all, 1)
 }
 
@@ -104,7 +111,7 @@ async fn a_picture_is_charged_at_what_the_provider_reports_text_and_drawing_apar
 #[tokio::test]
 async fn pictures_hold_the_most_that_all_of_them_can_come_to_and_are_not_drawn_smaller() {
     // Three of them fit, with their prompt; four do not.
-    let most = 3 * SQUARE * DRAWN + 100 * TEXT;
+    let most = 3 * SQUARE * DRAWN + 300 * TEXT;
     let limit = format!("[accounts.acme]\nlimits = [\"$0.{most:09} per day\"]\n");
     let stage = stage(&limit).await;
     let client = stage.gateway.client("acme");
@@ -180,7 +187,8 @@ async fn what_has_no_price_or_no_bound_is_not_drawn_and_neither_is_what_cannot_b
         let refused = client.post(IMAGES, &body).await;
         assert_eq!((refused.status, &refused.json()["error"]["param"]), (400, &json!(name)));
     }
-    assert_eq!(client.post("/v1/images/edits", &square("gpt-image-1.5", 1)).await.status, 404);
+    let variations = client.post("/v1/images/variations", &square("gpt-image-1.5", 1)).await;
+    assert_eq!(variations.status, 404);
     assert_eq!(stage.upstream.count(), 0);
     stage.nothing_held().await;
 }
@@ -229,4 +237,40 @@ async fn a_picture_in_flight_when_the_gateway_dies_is_charged_at_the_most() {
     assert_eq!((row.output, &*row.outcome), (SQUARE as u64, "recovered"), "{row:?}");
     assert!(nanos(&row.charged_usd) >= SQUARE * DRAWN, "{row:?}");
     gateway.audit().unwrap();
+}
+
+fn edit(model: &str) -> Vec<u8> {
+    let fields = [("model", model), ("prompt", "a bluer harbour"), ("size", "1024x1024")];
+    form(&[&fields[..], &[("quality", "low"), ("image", "\u{1}PNG")]].concat(), None)
+}
+
+#[tokio::test]
+async fn a_picture_made_from_another_is_charged_for_what_was_read_and_drawn() {
+    let stage = stage(RICH).await;
+    let client = stage.gateway.client("acme");
+    let usage = json!({ "input_tokens": 1_012, "output_tokens": 196,
+        "input_tokens_details": { "text_tokens": 12, "image_tokens": 1_000 } });
+    stage.upstream.push("", drawn(&usage));
+    let answer = client.form(EDITS, &edit("up/gpt-image-2")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let sent = stage.upstream.last();
+    let body = String::from_utf8_lossy(&sent.body).into_owned();
+    assert_eq!(sent.path, EDITS);
+    assert!(body.contains("\r\n\r\ngpt-image-2\r\n") && body.contains("\u{1}PNG"), "{body}");
+    let row = stage.row(&answer).await;
+    let charged = 12 * TEXT + 1_000 * 8_000 + 196 * 30_000;
+    assert_eq!((nanos(&row.charged_usd), &*row.provenance), (charged, "reported"), "{row:?}");
+    assert_eq!(row.json["endpoint"], "images.edits");
+
+    // A picture that is read is dearer than text: without a price of its own it has none.
+    let unpriced = client.form(EDITS, &edit("up/gpt-image-1.5")).await;
+    assert_eq!(
+        (unpriced.status, &unpriced.json()["error"]["code"]),
+        (400, &json!("model_unpriced"))
+    );
+    let other = client.post(EDITS, &square("up/gpt-image-2", 1)).await;
+    assert_eq!(other.status, 400, "{}", other.text());
+    assert_eq!(stage.upstream.count(), 1);
+    stage.nothing_held().await;
+    stage.gateway.audit().unwrap();
 }

@@ -109,7 +109,7 @@ fn prose(req: &ChatRequest<'_>, asked: &str, seed: &mut Seed) -> String {
     text
 }
 
-fn sentence(seed: &mut Seed) -> String {
+pub(super) fn sentence(seed: &mut Seed) -> String {
     let mut pick = |from: &[&'static str]| seed.pick(from).copied().unwrap_or_default();
     let (subject, verb) = (pick(&SUBJECTS), pick(&VERBS));
     format!("{subject} {verb} {} {}.", pick(&OBJECTS), pick(&ENDINGS))

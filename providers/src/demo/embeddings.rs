@@ -1,7 +1,7 @@
 //! Embeddings of the demo: unit vectors that depend on nothing but the input.
 
 use super::seed::Seed;
-use super::{Body, Call, Response};
+use super::{Call, Response, whole};
 use crate::dialect::json::{Object, array};
 use crate::unified::{EmbeddingInput, EmbeddingsRequest, VectorFormat};
 use crate::vectors::pack;
@@ -37,8 +37,7 @@ pub(super) fn respond(call: &Call<'_>, req: &EmbeddingsRequest<'_>) -> Response 
     usage.num("prompt_tokens", tokens).num("total_tokens", tokens);
     usage.close();
     top.close();
-    let headers = vec![("content-type", "application/json".into())];
-    Response { status: 200, headers, after: 0, body: Body::Whole(out) }
+    whole(out)
 }
 
 fn vector(input: &EmbeddingInput<'_>, dimensions: u32) -> Vec<f32> {

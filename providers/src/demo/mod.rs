@@ -5,19 +5,29 @@
 mod answer;
 mod chat;
 mod embeddings;
+mod media;
 mod schema;
 mod seed;
+mod tasks;
 
 use bytes::Bytes;
 
 use crate::Bounds;
 use crate::dialect::Dialect;
-use crate::openai::{OpenAi, Profile, STANDARD};
-use crate::unified::{Auth, BadRequest, WireError};
+use crate::openai::{Audio, OpenAi, Profile, STANDARD};
+use crate::unified::{Auth, BadRequest, Task, WireError};
 
 /// The provider's side of it: requests are encoded and replies decoded as for any other.
-pub static DEMO: OpenAi =
-    OpenAi::new(&Profile { name: "demo", base_url: None, auth: Auth::None, ..STANDARD });
+pub static DEMO: OpenAi = OpenAi::new(&Profile {
+    name: "demo",
+    base_url: None,
+    auth: Auth::None,
+    moderations: true,
+    rerank: true,
+    images: true,
+    audio: Audio::Events,
+    ..STANDARD
+});
 
 /// One call to the demo.
 pub struct Call<'c> {
@@ -83,10 +93,14 @@ pub enum Manner {
     Failing,
     /// Embeds.
     Embeds,
+    /// Judges texts, or puts them in order.
+    Judges,
+    /// Draws, speaks or listens, as a model of OpenAI's is billed for it.
+    Plays(&'static str),
 }
 
 /// The models and how they behave.
-pub const MODELS: [(&str, Manner); 8] = [
+pub const MODELS: [(&str, Manner); 13] = [
     ("small", Manner::Paced),
     ("fast", Manner::Fast),
     ("slow", Manner::Slow),
@@ -95,7 +109,20 @@ pub const MODELS: [(&str, Manner); 8] = [
     ("cut", Manner::Cut),
     ("error", Manner::Failing),
     ("embed", Manner::Embeds),
+    ("judge", Manner::Judges),
+    ("rank", Manner::Judges),
+    ("draw", Manner::Plays("gpt-image-1")),
+    ("speak", Manner::Plays("gpt-4o-mini-tts")),
+    ("listen", Manner::Plays("gpt-4o-transcribe")),
 ];
+
+/// The model whose rules a model of the demo goes by: what it counts as, and comes to at most.
+pub fn counted_as(model: &str) -> &'static str {
+    match manner(model) {
+        Ok(Manner::Plays(like)) => like,
+        _ => "gpt-4o",
+    }
+}
 
 /// Answers a call.
 pub fn serve(call: &Call<'_>) -> Response {
@@ -107,12 +134,38 @@ pub fn serve(call: &Call<'_>) -> Response {
         "/embeddings" => Dialect::OpenAiEmbeddings
             .decode_embeddings(call.body, &bounds)
             .and_then(|req| manner(&req.model).map(|m| (m, embeddings::respond(call, &req)))),
+        "/moderations" => task(call, &bounds, Task::Moderate),
+        "/rerank" => task(call, &bounds, Task::Rank),
+        "/images/generations" => play(call, &bounds, Dialect::OpenAiImages),
+        "/images/edits" => play(call, &bounds, Dialect::OpenAiEdits),
+        "/audio/speech" => play(call, &bounds, Dialect::OpenAiSpeech),
+        "/audio/transcriptions" => play(call, &bounds, Dialect::OpenAiTranscriptions),
         other => Err(BadRequest::whole(format!("the demo has no path {other}"))),
     };
     match answered {
         Err(bad) => refuse(&bad),
         Ok((manner, response)) => fault(manner, call.number).unwrap_or(response),
     }
+}
+
+fn task(call: &Call<'_>, bounds: &Bounds, task: Task) -> Result<(Manner, Response), BadRequest> {
+    let request = Dialect::decode_task(call.body, bounds, task)?;
+    Ok((manner(&request.model)?, tasks::respond(call, &request)))
+}
+
+fn play(
+    call: &Call<'_>,
+    bounds: &Bounds,
+    dialect: Dialect,
+) -> Result<(Manner, Response), BadRequest> {
+    let request = dialect.decode_media(call.body, bounds)?;
+    Ok((manner(&request.model)?, media::respond(call, &request)?))
+}
+
+/// An answer at once.
+fn whole(body: Vec<u8>) -> Response {
+    let headers = vec![("content-type", "application/json".into())];
+    Response { status: 200, headers, after: 0, body: Body::Whole(body) }
 }
 
 fn manner(model: &str) -> Result<Manner, BadRequest> {

@@ -206,3 +206,64 @@ fn embeddings_come_in_both_formats_and_are_counted() {
         assert_eq!(value["data"][1]["embedding"].is_string(), format == "base64");
     }
 }
+
+/// A whole answer, as the gateway reads it for what it used.
+fn answered(path: &str, body: &Value) -> (Value, Vec<u8>) {
+    let response = call(path, body, 1);
+    assert_eq!(response.status, 200, "{response:?}");
+    let Body::Whole(bytes) = response.body else { panic!("not whole") };
+    (serde_json::from_slice(&bytes).unwrap(), bytes)
+}
+
+#[test]
+fn texts_are_judged_by_their_words_and_counted() {
+    let texts = ["a lovely day", "I will ATTACK"];
+    let (reply, bytes) = answered("/moderations", &json!({"model": "judge", "input": texts}));
+    let flagged = |at: usize| reply["results"][at]["flagged"].as_bool().unwrap();
+    assert_eq!((flagged(0), flagged(1)), (false, true), "{reply}");
+    assert_eq!(reply["results"][1]["categories"]["violence"], true);
+    assert_eq!(DEMO.decode_task(&bytes).unwrap().usage.get(Class::Input), Some(6));
+}
+
+#[test]
+fn documents_are_put_in_order_by_the_words_of_the_query() {
+    let documents = ["nothing of it", "tokens", "it counts tokens"];
+    let body = json!({"model": "rank", "query": "counts tokens", "documents": documents});
+    let (reply, bytes) = answered("/rerank", &body);
+    let results = reply["results"].as_array().unwrap();
+    let order: Vec<_> = results.iter().map(|r| r["index"].as_u64().unwrap()).collect();
+    assert_eq!(order, [2, 1, 0], "{reply}");
+    assert_eq!(results[0]["relevance_score"], 1.0);
+    // The query is read with each.
+    assert_eq!(DEMO.decode_task(&bytes).unwrap().usage.get(Class::Input), Some(3 + 1 + 3 + 3 * 2));
+    let mut first = body;
+    first["top_n"] = json!(1);
+    assert_eq!(answered("/rerank", &first).0["results"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn what_is_drawn_or_spoken_comes_to_no_more_than_is_held_for_it() {
+    let bounds = Bounds::default();
+    let body = json!({"model": "draw", "prompt": "a dot", "n": 2, "size": "1024x1024"});
+    let request = body.to_string();
+    let request = Dialect::OpenAiImages.decode_media(request.as_bytes(), &bounds).unwrap();
+    let (_, bytes) = answered("/images/generations", &body);
+    let drawn = DEMO.decode_media(request.answer("gpt-image-1"), &bytes).unwrap().usage.usage;
+    let most = 2 * request.most_output(counted_as("draw")).unwrap();
+    assert!(drawn.output_total().unwrap() <= most, "{drawn:?}");
+
+    for format in ["mp3", "wav", "pcm"] {
+        let body = json!({"model": "speak", "input": "Hello there.", "voice": "x",
+            "response_format": format});
+        let request = body.to_string();
+        let request = Dialect::OpenAiSpeech.decode_media(request.as_bytes(), &bounds).unwrap();
+        let Body::Stream(frames) = call("/audio/speech", &body, 1).body else { panic!("whole") };
+        let bytes: Vec<u8> = frames.iter().flat_map(|paced| paced.frame.to_vec()).collect();
+        let said = DEMO.decode_media(request.answer("gpt-4o-mini-tts"), &bytes).unwrap();
+        let spoken = said.usage.usage.output_total().unwrap();
+        assert!(spoken <= request.most_output(counted_as("speak")).unwrap(), "{format}");
+        let sound = said.body.unwrap();
+        let lasts = crate::media::seconds(&sound).map(|seconds| (1..=2).contains(&seconds));
+        assert_eq!(lasts, (format != "pcm").then_some(true), "{format}");
+    }
+}

@@ -4,7 +4,7 @@
 use super::Dialect;
 use super::fields::{Field, members, missing};
 use crate::decimal;
-use crate::form::{Part, parts};
+use crate::form::{Part, fields};
 use crate::guard::Bounds;
 use crate::unified::{BadRequest, MediaRequest, Medium, Recording, Source, Spans, Speech};
 use crate::unified::{Text, Transcript};
@@ -68,26 +68,18 @@ fn read_speed(field: &Field<'_>) -> Result<u64, BadRequest> {
 
 /// Reads a form with a recording.
 pub(crate) fn recording(body: &[u8], dialect: Dialect) -> Result<MediaRequest<'_>, BadRequest> {
-    let parts = parts(body)?;
-    let mut seen: Vec<&str> = Vec::with_capacity(parts.len());
     let (mut model, mut file, mut prompt, mut want) = (None, None, None, Transcript::Json);
-    for part in &parts {
-        // A list is a field that comes several times, and says so in its name.
-        if seen.contains(&part.name) && !part.name.ends_with("[]") {
-            let message = format!("`{}` is given twice", part.name);
-            return Err(BadRequest::field(part.name, message));
-        }
-        seen.push(part.name);
+    for part in &fields(body)? {
         match part.name {
             "model" => model = Some(part.text()?),
             "file" => file = Some(part.content),
             "prompt" => prompt = Some(part.text()?),
             "response_format" => want = transcript(part)?,
             "stream" if part.text()? != "false" => {
-                return Err(refused(part, "a recording is answered whole"));
+                return Err(part.refused("a recording is answered whole"));
             }
             "chunking_strategy" => {
-                return Err(refused(part, "what its pieces come to cannot be bounded"));
+                return Err(part.refused("what its pieces come to cannot be bounded"));
             }
             _ => {}
         }
@@ -107,13 +99,7 @@ fn transcript(part: &Part<'_>) -> Result<Transcript, BadRequest> {
         "verbose_json" | "diarized_json" => Ok(Transcript::AsItComes),
         _ => {
             let why = "it says nothing of what was used; `verbose_json` has the times as well";
-            Err(refused(part, why))
+            Err(part.refused(why))
         }
     }
-}
-
-fn refused(part: &Part<'_>, why: &str) -> BadRequest {
-    let Part { name, .. } = part;
-    let value = part.text().unwrap_or_default();
-    BadRequest::field(*name, format!("`{name}` of {value:?} is not supported here: {why}"))
 }

@@ -2,9 +2,11 @@
 
 use super::Dialect;
 use super::fields::{Field, members, missing};
+use crate::form::fields;
 use crate::guard::Bounds;
-use crate::unified::{BadRequest, MediaRequest, Medium, Pictures, Quality, Source, Text};
+use crate::unified::{BadRequest, MediaRequest, Medium, Pictures, Quality, Source, Spans, Text};
 
+const WHOLE: &str = "pictures are answered whole";
 /// The most pictures of one request.
 const MOST_PICTURES: u64 = 10;
 
@@ -23,10 +25,10 @@ pub(crate) fn images<'a>(body: &'a [u8], bounds: &Bounds) -> Result<MediaRequest
             "size" => size = field.optional::<Text<'a>>()?.and_then(|text| read_size(&text)),
             "quality" => quality = read_quality(&field)?,
             "stream" if field.optional()?.unwrap_or(false) => {
-                return Err(field.bad("is not supported here: pictures are answered whole"));
+                return Err(field.bad(format_args!("is not supported here: {WHOLE}")));
             }
             "partial_images" if field.count(0, u64::MAX)?.unwrap_or(0) > 0 => {
-                return Err(field.bad("is not supported here: pictures are answered whole"));
+                return Err(field.bad(format_args!("is not supported here: {WHOLE}")));
             }
             _ => drop(field.raw()?),
         }
@@ -35,9 +37,39 @@ pub(crate) fn images<'a>(body: &'a [u8], bounds: &Bounds) -> Result<MediaRequest
     spans.model = at;
     let model = model.filter(|m: &Text<'_>| !m.is_empty()).ok_or_else(|| missing("model"))?;
     let prompt = prompt.ok_or_else(|| missing("prompt"))?;
-    let medium = Medium::Pictures(Pictures { prompt, n, size, quality });
+    let medium = Medium::Pictures(Pictures { prompt, from: 0, n, size, quality });
     let source = Source { dialect: Dialect::OpenAiImages, body, spans };
     Ok(MediaRequest { model, medium, source })
+}
+
+/// Reads a form with pictures to be made into others.
+pub(crate) fn edits(body: &[u8]) -> Result<MediaRequest<'_>, BadRequest> {
+    let (mut model, mut prompt, mut from, mut n, mut size) = (None, None, 0, 1, None);
+    let mut quality = Quality::High;
+    for part in &fields(body)? {
+        match part.name {
+            "model" => model = Some(part.text()?),
+            "prompt" => prompt = Some(part.text()?),
+            "image" | "image[]" | "mask" => from += 1,
+            "n" => {
+                let wanted = part.text()?.parse().ok().filter(|n| (1..=MOST_PICTURES).contains(n));
+                n = wanted.ok_or_else(|| part.refused("it is a number from 1 to 10"))?;
+            }
+            "size" => size = read_size(part.text()?),
+            "quality" => quality = quality_of(Some(part.text()?)),
+            "stream" if part.text()? != "false" => return Err(part.refused(WHOLE)),
+            "partial_images" if part.text()? != "0" => return Err(part.refused(WHOLE)),
+            _ => {}
+        }
+    }
+    let model = model.filter(|model| !model.is_empty()).ok_or_else(|| missing("model"))?;
+    let prompt = prompt.ok_or_else(|| missing("prompt"))?.into();
+    if from == 0 {
+        return Err(missing("image"));
+    }
+    let medium = Medium::Pictures(Pictures { prompt, from, n, size, quality });
+    let source = Source { dialect: Dialect::OpenAiEdits, body, spans: Spans::default() };
+    Ok(MediaRequest { model: model.into(), medium, source })
 }
 
 /// `1024x1536`; anything else is the model's to choose, or the provider's to refuse.
@@ -46,11 +78,15 @@ fn read_size(text: &str) -> Option<(u64, u64)> {
     Some((width.parse().ok()?, height.parse().ok()?))
 }
 
-/// What is not known to be less careful is taken to be the most careful.
 fn read_quality(field: &Field<'_>) -> Result<Quality, BadRequest> {
-    Ok(match field.optional::<Text<'_>>()?.as_deref() {
+    Ok(quality_of(field.optional::<Text<'_>>()?.as_deref()))
+}
+
+/// What is not known to be less careful is taken to be the most careful.
+fn quality_of(name: Option<&str>) -> Quality {
+    match name {
         Some("low") => Quality::Low,
         Some("medium") => Quality::Medium,
         _ => Quality::High,
-    })
+    }
 }

@@ -35,6 +35,8 @@ pub enum Dialect {
     OpenAiModerations,
     /// OpenAI's pictures.
     OpenAiImages,
+    /// OpenAI's pictures made from others: a form.
+    OpenAiEdits,
     /// OpenAI's speech.
     OpenAiSpeech,
     /// OpenAI's transcriptions: a form.
@@ -109,6 +111,7 @@ impl Dialect {
             Dialect::OpenAiEmbeddings => "openai_embeddings",
             Dialect::OpenAiModerations => "openai_moderations",
             Dialect::OpenAiImages => "openai_images",
+            Dialect::OpenAiEdits => "openai_edits",
             Dialect::OpenAiSpeech => "openai_speech",
             Dialect::OpenAiTranscriptions => "openai_transcriptions",
             Dialect::OpenAiTranslations => "openai_translations",
@@ -181,7 +184,10 @@ impl Dialect {
 
     /// Whether its requests are forms, with a file in them.
     pub fn is_form(self) -> bool {
-        matches!(self, Dialect::OpenAiTranscriptions | Dialect::OpenAiTranslations)
+        matches!(
+            self,
+            Dialect::OpenAiEdits | Dialect::OpenAiTranscriptions | Dialect::OpenAiTranslations
+        )
     }
 
     /// Reads a request for pictures or sound.
@@ -192,6 +198,7 @@ impl Dialect {
     ) -> Result<MediaRequest<'a>, BadRequest> {
         match self {
             Dialect::OpenAiImages => media::images(body, bounds),
+            Dialect::OpenAiEdits => media::edits(body),
             Dialect::OpenAiSpeech => audio::speech(body, bounds),
             Dialect::OpenAiTranscriptions | Dialect::OpenAiTranslations => {
                 audio::recording(body, self)

@@ -8,9 +8,12 @@ mod recordings;
 mod sound;
 mod speech;
 
+pub(crate) use sound::seconds;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::form;
 use crate::openai::told;
 use crate::task::as_it_came;
 use crate::unified::{
@@ -24,6 +27,7 @@ impl MediaRequest<'_> {
     /// The operation's name in limits, rows and reports.
     pub fn endpoint(&self) -> &'static str {
         match &self.medium {
+            Medium::Pictures(pictures) if pictures.from > 0 => "images.edits",
             Medium::Pictures(_) => "images.generations",
             Medium::Speech(_) => "audio.speech",
             Medium::Recording(recording) if recording.translate => "audio.translations",
@@ -52,7 +56,9 @@ impl MediaRequest<'_> {
     /// rule says.
     pub fn most_input(&self, model: &str, count: &Count<'_>) -> Option<(u64, bool)> {
         match &self.medium {
-            Medium::Pictures(pictures) => Some((pictures::input(pictures, count), false)),
+            Medium::Pictures(pictures) => {
+                Some((pictures::most_input(pictures, model, count)?, false))
+            }
             Medium::Speech(speech) => Some(speech::input(speech, model, count)),
             Medium::Recording(recording) => {
                 Some((recordings::most_input(recording, model, count)?, false))
@@ -91,6 +97,9 @@ pub(crate) fn encode(
     framed: bool,
 ) -> Result<Encoded, crate::BadRequest> {
     match &req.medium {
+        Medium::Pictures(pictures) if pictures.from > 0 => {
+            form::posted(req.source.body, "/images/edits", &[("model", to.model)])
+        }
         Medium::Pictures(_) => Ok(as_it_came(&req.source, "/images/generations", to)),
         Medium::Speech(_) if framed => Ok(speech::encode(req, to)),
         Medium::Speech(_) => Ok(as_it_came(&req.source, speech::PATH, to)),

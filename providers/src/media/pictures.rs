@@ -14,6 +14,12 @@ const FRAME: u64 = 64;
 /// Room for the text that newer models write beside a picture and bill with it.
 const BESIDE: u64 = 1_024;
 
+/// The most tokens of a picture that is read. The first generation reads 65, 129 for each of at most ten
+/// tiles of 512 pixels, and with high fidelity 6,240 more (OpenAI's image generation guide); the second at
+/// most 1,536 patches, here at the dearest published multiplier of a patch, 2.46.
+const READ_IN_TILES: u64 = 65 + 129 * 10 + 6_240;
+const READ_IN_PATCHES: u64 = 3_779;
+
 /// Tokens of a square, a tall and a wide picture, which are 1024x1024, 1024x1536 and 1536x1024, in low,
 /// medium and high quality.
 type Table = [[u64; 3]; 3];
@@ -29,22 +35,51 @@ const MINI: Table = [[688, 813, 813], [1_438, 1_938, 1_938], [4_563, 6_563, 6_56
 /// Sizes that the second generation takes: pixels in all, and the longer side by the shorter.
 const MOST_PIXELS: u64 = 8_294_400;
 
-/// The most that the prompt can be.
-pub(super) fn input(pictures: &Pictures<'_>, count: &Count<'_>) -> u64 {
-    count(&pictures.prompt).saturating_add(FRAME)
+/// Models that are billed alike.
+#[derive(Clone, Copy)]
+enum Generation {
+    First,
+    Mini,
+    Second,
+}
+
+impl Generation {
+    /// By the model's name, and that with the date of a snapshot.
+    fn of(model: &str) -> Option<Generation> {
+        let name = bare(model);
+        let is = |known: &str| {
+            name.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with("-20"))
+        };
+        if is("gpt-image-2") {
+            Some(Generation::Second)
+        } else if is("gpt-image-1-mini") {
+            Some(Generation::Mini)
+        } else {
+            let first = ["gpt-image-1", "gpt-image-1.5", "chatgpt-image-latest"];
+            first.into_iter().any(is).then_some(Generation::First)
+        }
+    }
+}
+
+/// The most input tokens; nothing where no rule is known for what it is made from. Several pictures are
+/// billed as so many calls.
+pub(super) fn most_input(pictures: &Pictures<'_>, model: &str, count: &Count<'_>) -> Option<u64> {
+    let each = match Generation::of(model) {
+        _ if pictures.from == 0 => 0,
+        Some(Generation::Second) => READ_IN_PATCHES,
+        Some(Generation::First | Generation::Mini) => READ_IN_TILES,
+        None => return None,
+    };
+    let one = count(&pictures.prompt).saturating_add(FRAME + each * pictures.from);
+    Some(one.saturating_mul(pictures.n))
 }
 
 /// The most output tokens of one picture; nothing where no rule is known for the model.
 pub(super) fn most_output(pictures: &Pictures<'_>, model: &str) -> Option<u64> {
-    let name = bare(model);
-    let drawn = if name.starts_with("gpt-image-2") {
-        second(pictures)
-    } else if name.starts_with("gpt-image-1-mini") {
-        of(&MINI, pictures)
-    } else if name.starts_with("gpt-image-1") || name == "chatgpt-image-latest" {
-        of(&FIRST, pictures)
-    } else {
-        return None;
+    let drawn = match Generation::of(model)? {
+        Generation::First => of(&FIRST, pictures),
+        Generation::Mini => of(&MINI, pictures),
+        Generation::Second => second(pictures),
     };
     Some(drawn + BESIDE)
 }

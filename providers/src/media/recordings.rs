@@ -10,7 +10,7 @@ use super::{Count, JSON, Used, bare, malformed, read, sound};
 use crate::counts::Counts;
 use crate::decimal;
 use crate::dialect::json::Object;
-use crate::form::{self, Part};
+use crate::form;
 use crate::unified::{
     Answer, BadRequest, Encoded, MediaReply, ProviderError, Recording, Target, Transcript,
     UsageReport,
@@ -76,20 +76,11 @@ pub(super) fn encode(
     body: &[u8],
     to: &Target<'_>,
 ) -> Result<Encoded, BadRequest> {
-    let mut parts = form::parts(body)?;
-    set(&mut parts, "model", to.model);
-    if recording.want != Transcript::AsItComes {
-        set(&mut parts, "response_format", asked(recording));
-    }
-    let (kind, body) = form::write(&parts);
+    let format = (recording.want != Transcript::AsItComes).then(|| asked(recording));
+    let format = format.map(|format| ("response_format", format));
+    let fields: Vec<_> = std::iter::once(("model", to.model)).chain(format).collect();
     let path = if recording.translate { "/audio/translations" } else { "/audio/transcriptions" };
-    let headers = vec![("content-type", kind)];
-    Ok(Encoded { method: "POST", path: path.to_owned(), headers, body, dropped: Vec::new() })
-}
-
-fn set<'a>(parts: &mut Vec<Part<'a>>, name: &'a str, value: &'a str) {
-    parts.retain(|part| part.name != name);
-    parts.push(Part { name, file: None, kind: None, content: value.as_bytes() });
+    form::posted(body, path, &fields)
 }
 
 #[derive(Deserialize)]

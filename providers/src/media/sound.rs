@@ -2,7 +2,7 @@
 //! hold hours of silence in a few bytes.
 
 /// Seconds, a begun one as a whole one; nothing where it cannot be measured.
-pub(super) fn seconds(file: &[u8]) -> Option<u64> {
+pub(crate) fn seconds(file: &[u8]) -> Option<u64> {
     wave(file).or_else(|| mp3(file))
 }
 

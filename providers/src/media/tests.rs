@@ -26,7 +26,10 @@ fn a_picture_is_bound_by_its_size_and_quality_and_by_the_dearest_where_the_model
     ] {
         assert_eq!(most("gpt-image-1", same), open, "{same}");
     }
-    assert_eq!(most("dall-e-3", ""), None);
+    assert_eq!(most("gpt-image-1-2025-04-23", ""), open);
+    for unknown in ["dall-e-3", "gpt-image-2.5-flare", "gpt-image-10"] {
+        assert_eq!(most(unknown, ""), None, "{unknown}");
+    }
 }
 
 #[test]
@@ -210,8 +213,8 @@ fn a_form_goes_out_with_the_model_and_a_format_that_tells_what_was_used() {
         let request = dialect.decode_media(&body, &Bounds::default()).unwrap();
         let sent = encode(&request, &to, true).unwrap();
         assert!(sent.headers[0].1.starts_with("multipart/form-data; boundary="));
-        let read = crate::form::parts(&sent.body).unwrap();
-        let text = |part: &crate::form::Part<'_>| format!("{}={}", part.name, part.text().unwrap());
+        let read = form::parts(&sent.body).unwrap();
+        let text = |part: &form::Part<'_>| format!("{}={}", part.name, part.text().unwrap());
         (sent.path, read.iter().map(text).collect::<Vec<_>>().join("&"))
     };
     let asked = [("model", "up/w"), ("file", "x"), ("language", "de")];
@@ -225,4 +228,33 @@ fn a_form_goes_out_with_the_model_and_a_format_that_tells_what_was_used() {
     let asked = [("file", "x"), ("model", "m"), ("response_format", "verbose_json")];
     let (_, fields) = sent(Dialect::OpenAiTranscriptions, &asked);
     assert_eq!(fields, "file=x&response_format=verbose_json&model=whisper-1");
+}
+
+#[test]
+fn pictures_made_from_others_are_bound_by_how_many_are_read_and_made() {
+    let bounds = Bounds::default();
+    let fields = [("image[]", "x"), ("image[]", "y"), ("mask", "z"), ("prompt", "two words")];
+    let rest = [("model", "up/m"), ("n", "2"), ("size", "1024x1024"), ("quality", "low")];
+    let body = form(&[&fields[..], &rest].concat());
+    let request = Dialect::OpenAiEdits.decode_media(&body, &bounds).unwrap();
+    assert_eq!((request.endpoint(), request.pieces()), ("images.edits", 2));
+    let most = |model| request.most_input(model, &words).map(|(most, _)| most);
+    assert_eq!(most("gpt-image-1.5"), Some(2 * (2 + 64 + 3 * 7_595)));
+    assert_eq!(most("gpt-image-2"), Some(2 * (2 + 64 + 3 * 3_779)));
+    assert_eq!(most("other"), None);
+    assert_eq!(request.most_output("gpt-image-1.5"), Some(272 + 1_024));
+    let to = Target { model: "gpt-image-1.5", max_output_tokens: None, stream: false };
+    let sent = encode(&request, &to, true).unwrap();
+    let names: Vec<_> = form::parts(&sent.body).unwrap().iter().map(|p| p.name).collect();
+    assert_eq!(sent.path, "/images/edits");
+    assert_eq!(names, ["image[]", "image[]", "mask", "prompt", "n", "size", "quality", "model"]);
+    for (name, value) in [("n", "11"), ("stream", "true"), ("partial_images", "1"), ("prompt", "b")]
+    {
+        let body = form(&[&fields[..], &[("model", "m"), (name, value)]].concat());
+        let bad = Dialect::OpenAiEdits.decode_media(&body, &bounds).unwrap_err();
+        assert_eq!(bad.param.as_deref(), Some(name));
+    }
+    let none = form(&[("model", "m"), ("prompt", "b")]);
+    let bad = Dialect::OpenAiEdits.decode_media(&none, &bounds).unwrap_err();
+    assert_eq!(bad.param.as_deref(), Some("image"));
 }

@@ -31,6 +31,8 @@ pub enum Medium<'a> {
 pub struct Pictures<'a> {
     /// What they are to show.
     pub prompt: Text<'a>,
+    /// How many pictures they are made from, a mask among them.
+    pub from: u64,
     /// How many.
     pub n: u64,
     /// Width and height in pixels; nothing where they are the model's to choose.

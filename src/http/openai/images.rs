@@ -1,4 +1,4 @@
-//! `POST /v1/images/generations`.
+//! `POST /v1/images/generations` and `/v1/images/edits`.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -14,4 +14,12 @@ pub(in crate::http) async fn generate(
     body: Body,
 ) -> Response {
     calls::media(&front, &headers, body, Dialect::OpenAiImages).await
+}
+
+pub(in crate::http) async fn edit(
+    State(front): State<Front>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    calls::media(&front, &headers, body, Dialect::OpenAiEdits).await
 }

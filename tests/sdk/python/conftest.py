@@ -82,6 +82,7 @@ def pytest_generate_tests(metafunc):
     of it: `status` is each provider error, `refusing` and so on the name of the behaviour itself."""
     asks = TARGET["anthropic_asks" if "claude" in metafunc.fixturenames else "asks"]
     names = {"refusing": "refusal", "breaking": "error-inside", "cutting": "truncated", "capped": "long"}
+    names |= {"drawing": "draw", "speaking": "speak", "listening": "listen", "judging": "judge"}
     for fixture, name in names.items():
         if fixture in metafunc.fixturenames:
             metafunc.parametrize(fixture, [name] if name in asks else [])

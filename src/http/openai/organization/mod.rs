@@ -67,7 +67,7 @@ const KINDS: [Kind; 10] = [
     Kind {
         name: "images",
         result: "images",
-        endpoints: &["images.generations"],
+        endpoints: &["images.generations", "images.edits"],
         counts: &[("num_model_requests", Measure::Requests)],
     },
     Kind {
