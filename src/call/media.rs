@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tollgate_providers::unified::Answer;
 
+use super::attempts::left;
 use super::operation::Operation;
 use super::together::Detached;
 use super::{CallError, Inbound, Making, Served, Worker};
@@ -63,7 +64,9 @@ pub(super) async fn serve(
     making: Making,
 ) -> Result<Served, CallError> {
     let bounds = making.runtime.bounds;
-    let call = Detached::new(worker, caller.clone(), inbound.clone(), operation, bounds);
+    // The client's patience is its own, and not the call's.
+    let own = Inbound { deadline: None, ..inbound.clone() };
+    let call = Detached::new(worker, caller.clone(), own, operation, bounds);
     let (made, answer) = oneshot::channel();
     let stop = worker.services.stop.clone();
     worker.services.drains.tasks.spawn(async move {
@@ -74,5 +77,12 @@ pub(super) async fn serve(
             served = call.run(making, &mut nobody) => drop(made.send(served)),
         }
     });
-    answer.await.unwrap_or(Err(CallError::Stopped))
+    let answer = async { answer.await.unwrap_or(Err(CallError::Stopped)) };
+    match left(inbound) {
+        None => answer.await,
+        Some(left) => tokio::time::timeout(left, answer).await.unwrap_or_else(|_| {
+            let why = "the call's deadline has passed; it goes on, and is charged".to_owned();
+            Err(CallError::Unreachable { why, late: true, attempts: 1 })
+        }),
+    }
 }

@@ -289,12 +289,18 @@ impl Generated {
             Reach::Planned | Reach::Rejected => {
                 Generated { usage: Usage::new(), input_provenance: None, output_provenance: None }
             }
-            // Bytes went out and nothing came back: the prompt may be on the bill.
-            Reach::Sent => Generated {
-                usage: Usage::new().with(own.0, attempt.input.tokens),
-                input_provenance: Some(Provenance::Estimated),
-                output_provenance: None,
-            },
+            // Bytes went out and nothing came back: the prompt may be on the bill. Where the answer is
+            // foreseen and nobody waited for it, so may that.
+            Reach::Sent => {
+                let usage = Usage::new().with(own.0, attempt.input.tokens);
+                let left = matches!(ended, Outcome::ClientGone | Outcome::Expired);
+                let output = Some(attempt.output_seen).filter(|seen| left && *seen > 0);
+                Generated {
+                    usage: output.map_or(usage, |output| usage.with(own.1, output)),
+                    input_provenance: Some(Provenance::Estimated),
+                    output_provenance: output.map(|_| Provenance::Estimated),
+                }
+            }
             Reach::Accepted => Generated::accepted(attempt, ended, own),
         }
     }

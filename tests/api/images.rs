@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::client::form;
+use crate::harness::client::{Client, form};
 use crate::harness::eventually;
 use crate::harness::gateway::Gateway;
 use crate::harness::ledger::open_holds;
@@ -30,16 +30,15 @@ image_input = "8.00"
 output = "30.00"
 
 [prices."up/painter"]
-input = "5.00"
-output = "10.00"
-image_output = "32.00"
+input = "0"
+image_output = "40000"
 
 [prices."up/gpt-image-1"]
 input = "5.00"
 
 [models.artist]
 targets = [{ provider = "up", model = "painter" }]
-max_output_tokens = 500
+max_output_tokens = 1
 "#;
 
 /// Nano-dollars a token.
@@ -142,10 +141,10 @@ async fn a_picture_without_usage_is_charged_at_the_most_and_said_to_be_an_estima
     let input = i64::try_from(row.input).unwrap() * TEXT;
     assert_eq!(nanos(&row.charged_usd), input + 2 * SQUARE * DRAWN);
 
-    // A name's own bound, where no rule knows the model.
+    // A model without a rule that is billed by the picture: four cents each.
     stage.upstream.push("painter", drawn(&Value::Null));
     let row = stage.row(&client.post(IMAGES, &square("artist", 3)).await).await;
-    assert_eq!((row.output, &*row.provenance), (1_500, "estimated"), "{row:?}");
+    assert_eq!((row.output, nanos(&row.charged_usd)), (3, 120_000_000), "{row:?}");
 
     // What was begun is owed, and by the account's terms the operator's loss.
     stage.upstream.push("gpt-image-1.5", Reply::whole(200, "<html>"));
@@ -213,6 +212,45 @@ async fn a_picture_whose_client_left_is_waited_for_and_charged_at_what_is_report
     })
     .await;
     stage.nothing_held().await;
+    stage.gateway.audit().unwrap();
+}
+
+#[tokio::test]
+async fn a_picture_whose_client_has_no_patience_is_charged_all_the_same() {
+    let stage = stage(RICH).await;
+    let client = stage.gateway.client("acme").and_header("x-tollgate-deadline", "1");
+    let reply = drawn(&reported()).after(Duration::from_millis(1_500));
+    stage.upstream.push("gpt-image-1.5", reply);
+    let late = client.post(IMAGES, &square("gpt-image-1.5", 1)).await;
+    assert_eq!(late.status, 504, "{}", late.text());
+    let row = stage.row(&late).await;
+    let charged = 12 * TEXT + 28 * WRITTEN + 272 * DRAWN;
+    assert_eq!((nanos(&row.charged_usd), &*row.outcome), (charged, "completed"), "{row:?}");
+    assert_eq!(stage.upstream.count(), 1);
+    stage.nothing_held().await;
+}
+
+#[tokio::test]
+async fn a_picture_that_is_stopped_while_it_is_drawn_is_charged_at_the_most() {
+    let stage = stage(RICH).await;
+    let owner = stage.gateway.client("acme");
+    let run = owner.post("/v1/runs", &json!({ "name": "r", "budget_usd": "5.00" })).await.json();
+    let (id, key) = (run["id"].as_str().unwrap(), run["key"].as_str().unwrap());
+    stage.upstream.push("gpt-image-1.5", drawn(&reported()).hanging_at(0));
+    let body = square("gpt-image-1.5", 1).to_string();
+    let client = Client::with_key(&stage.gateway.data, key);
+    let _waiting = client.open("POST", IMAGES, body.as_bytes()).await.unwrap();
+    eventually("the provider is asked", Duration::from_secs(10), async || {
+        (stage.upstream.count() == 1).then_some(())
+    })
+    .await;
+    let stopped = owner.send("DELETE", &format!("/v1/runs/{id}"), b"").await.unwrap();
+    assert!(stopped.status < 300, "{}", stopped.text());
+    stage.nothing_held().await;
+    let rows = crate::harness::ledger::entries(&stage.gateway);
+    let row = stage.row_of(&rows.last().unwrap().id).await;
+    assert_eq!((row.output, &*row.provenance), (SQUARE as u64, "estimated"), "{row:?}");
+    assert!(nanos(&row.charged_usd) >= SQUARE * DRAWN, "{row:?}");
     stage.gateway.audit().unwrap();
 }
 

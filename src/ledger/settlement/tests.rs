@@ -280,3 +280,19 @@ fn a_cost_that_cannot_be_computed_is_what_was_held_never_zero() {
     let posting = settle(&[attempt(Reach::Accepted, reported, 1, 1)], Completed);
     assert_eq!(posting.entries[0].charged, held().cost);
 }
+
+#[test]
+fn an_answer_that_is_foreseen_is_charged_where_nobody_waited_for_it_and_not_where_it_failed() {
+    let facts = CallFacts { endpoint: "images.generations".into(), ..facts() };
+    let sent = attempt(Reach::Sent, Usage::new(), 50, 0);
+    for (outcome, drawn) in [(ClientGone, Some(50)), (Expired, Some(50)), (Unreachable, None)] {
+        let now = Timestamp::from_micros(9_000);
+        let posting = post(&facts, std::slice::from_ref(&sent), &held(), outcome, Kind::Call, now);
+        let entry = posting.entries.last().unwrap();
+        assert_eq!(entry.usage.get(Class::ImageOutput), drawn, "{outcome:?}");
+        assert_eq!(entry.output_provenance, drawn.map(|_| Estimated), "{outcome:?}");
+        // Pictures cost what is written where the card has no price of them.
+        let cost = 100 * 1_000 + drawn.unwrap_or(0) as i64 * 10_000;
+        assert_eq!(entry.owed, Money::from_nanos(cost), "{outcome:?}");
+    }
+}
