@@ -103,6 +103,8 @@ macro_rules! named {
         }
     };
 }
+pub(super) use named;
+
 named!(Kind { Call = "call", Attempt = "attempt", Recovery = "recovery", Adjustment = "adjustment", Change = "change" });
 named!(Outcome {
     Completed = "completed",

@@ -18,6 +18,7 @@ mod checkpoint;
 mod cursor;
 mod directory;
 mod drift;
+mod earlier;
 mod entry;
 mod files;
 mod health;

@@ -20,7 +20,7 @@ use super::settlement::{Attempt, CallFacts, Reach};
 use super::store::{self, Durability, StoreError};
 use super::sync::{AtomicBool, Mutex, thread};
 use super::writer::{OnEntry, Writer};
-use super::{Ledger, Refused, State, cards};
+use super::{Ledger, Refused, State, cards, earlier};
 use crate::clock;
 
 /// Why the ledger cannot be opened.
@@ -195,7 +195,7 @@ fn holds(connection: &Connection) -> Result<Vec<Found>, OpenError> {
             "SELECT seq, id, at, deadline, charged_account, account, key, endpoint, asked_model,
                  tags, stream, provider, model, card, input, input_provenance, held_requests,
                  held_input, held_output, held_cost, attempt, output_seen, markup_share, markup_fee,
-                 failed_attempts, prompt
+                 failed_attempts, prompt, earlier
              FROM holds ORDER BY seq",
         )
         .map_err(StoreError::from)?;
@@ -244,7 +244,13 @@ fn read(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Result<Found
         attempt.reach = Reach::Accepted;
     }
     let deadline = Timestamp::from_micros(row.get(3)?);
-    let meter = Meter::new(row.get(0)?, facts, deadline, held, attempt);
+    let mut meter = Meter::new(row.get(0)?, facts, deadline, held, attempt);
+    if let Some(text) = row.get::<_, Option<String>>(26)? {
+        match earlier::decode(&text, |version| cards::load(connection, version))? {
+            Ok(earlier) => drop(meter.attempts.splice(..0, earlier)),
+            Err(why) => return Ok(Err(OpenError::Damaged(format!("the hold of {id}: {why}")))),
+        }
+    }
     Ok(Ok(Found { meter, charged: row.get(4)?, taken_at }))
 }
 

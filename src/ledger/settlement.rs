@@ -10,7 +10,7 @@ use tollgate_accounting::{
     PriceList, Provenance, Rounding, ServiceTier, Terms, Timestamp, Usage,
 };
 
-use super::entry::{CallId, Counted, Entry, Kind, Outcome};
+use super::entry::{CallId, Counted, Entry, Kind, Outcome, named};
 
 /// Counts beyond this are not believed: a provider that reports them is broken, and our own count is
 /// taken instead. (The largest context windows are near 10^7 tokens.)
@@ -65,6 +65,8 @@ pub enum Reach {
     Accepted,
 }
 
+named!(Reach { Planned = "planned", Sent = "sent", Rejected = "rejected", Accepted = "accepted" });
+
 /// One try at one target, and all that was seen of it.
 #[derive(Clone, Debug)]
 pub struct Attempt {
@@ -80,7 +82,7 @@ pub struct Attempt {
     /// which tier it was processed in.
     pub card: Arc<PriceCard>,
     /// All cards of the target, and when the call came in: they decide the card once the tier is known.
-    prices: Option<(Arc<PriceList>, Timestamp)>,
+    pub(super) prices: Option<(Arc<PriceList>, Timestamp)>,
     /// Our count of the input.
     pub input: Counted,
     /// How far it got.

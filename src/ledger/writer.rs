@@ -15,7 +15,7 @@ use super::reserve::Reserve;
 use super::rollup::{Fold, Rolled};
 use super::settlement::{Attempt, CallFacts};
 use super::sync::{AtomicBool, Mutex, Ordering, PoisonError, mpsc, thread};
-use super::{Ledger, cards, outbox};
+use super::{Ledger, cards, earlier, outbox};
 use crate::clock;
 
 /// How long the writer rests after a group: as many times as long as the group took. A quiet gateway
@@ -89,7 +89,8 @@ impl HoldRow {
 pub(super) struct Snapshot {
     seq: u64,
     held: Amounts,
-    attempts: usize,
+    /// The attempts that are over, and the present one.
+    earlier: Vec<Attempt>,
     attempt: Attempt,
 }
 
@@ -281,7 +282,7 @@ impl Writer {
                     }
                     Event::Progress(_) => {}
                     Event::Snapshot(at) => {
-                        card(&at.attempt.card)?;
+                        at.earlier.iter().chain([&at.attempt]).try_for_each(|a| card(&a.card))?;
                         update_hold(&transaction, at)?;
                     }
                     Event::Close { seq, cards, entries } => {
@@ -339,10 +340,11 @@ impl Event {
         let Event::Progress(meter) = self else { return };
         let mut meter = lock(meter);
         meter.journalling = false;
-        let (seq, held, attempts) = (meter.seq, meter.held, meter.attempts.len());
-        if let Some(attempt) = meter.current().cloned() {
+        let (seq, held) = (meter.seq, meter.held);
+        if let Some((attempt, earlier)) = meter.attempts.split_last() {
+            let (attempt, earlier) = (attempt.clone(), earlier.to_vec());
             drop(meter);
-            *self = Event::Snapshot(Box::new(Snapshot { seq, held, attempts, attempt }));
+            *self = Event::Snapshot(Box::new(Snapshot { seq, held, earlier, attempt }));
         }
     }
 }
@@ -389,12 +391,12 @@ fn insert_hold(transaction: &Transaction<'_>, seq: u64, row: &HoldRow) -> rusqli
 }
 
 fn update_hold(transaction: &Transaction<'_>, at: &Snapshot) -> rusqlite::Result<()> {
-    let Snapshot { seq, held, attempts, attempt } = at;
+    let Snapshot { seq, held, earlier, attempt } = at;
     transaction
         .prepare_cached(
             "UPDATE holds SET provider = ?2, model = ?3, card = ?4, input = ?5,
                  input_provenance = ?6, held_requests = ?7, held_input = ?8, held_output = ?9,
-                 held_cost = ?10, attempt = ?11, output_seen = ?12
+                 held_cost = ?10, attempt = ?11, output_seen = ?12, earlier = ?13
              WHERE seq = ?1",
         )?
         .execute(params![
@@ -408,8 +410,9 @@ fn update_hold(transaction: &Transaction<'_>, at: &Snapshot) -> rusqlite::Result
             held.input_tokens,
             held.output_tokens,
             held.cost.nanos(),
-            attempts,
+            earlier.len() + 1,
             attempt.output_seen,
+            earlier::encode(earlier)?,
         ])?;
     Ok(())
 }

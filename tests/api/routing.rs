@@ -6,7 +6,9 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::harness::client::{Client, Response};
+use crate::harness::eventually;
 use crate::harness::gateway::Gateway;
+use crate::harness::ledger::{attempts_held, entries};
 use crate::harness::stage::{CHAT, RICH, chat, row_of, streamed};
 use crate::harness::upstream::Upstream;
 use crate::harness::upstream::script::Reply;
@@ -442,4 +444,33 @@ async fn a_conversation_stays_where_its_beginning_is_cached() {
         assert_eq!(answer.header("x-tollgate-provider"), Some(warm.as_str()), "{}", answer.text());
     }
     gateway.audit().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attempt_that_may_have_been_billed_has_its_row_though_the_process_dies_in_the_next() {
+    let provider = "max_retries = 0";
+    let mut several = Several::new("route = \"ordered\"", provider, &["1.00", "2.00"], RICH).await;
+    // The first takes the request and closes; the second takes it and says nothing.
+    several.upstreams[0].push("gpt-4o-mini", Reply::none());
+    several.upstreams[1].push("gpt-4o-mini", Reply::whole(200, WHOLE).hanging_at(0));
+    let body = any(chat("a prompt of some words")).to_string();
+    let call = several.client.open("POST", CHAT, body.as_bytes()).await.unwrap();
+    eventually("the second attempt is in the file", Duration::from_secs(10), async || {
+        (several.asked() == [1, 1] && attempts_held(&several.gateway) == 2).then_some(())
+    })
+    .await;
+    several.gateway.kill();
+    drop(call);
+    several.gateway.up();
+
+    let rows = entries(&several.gateway);
+    let ends: Vec<_> = rows.iter().map(|row| (row.kind.as_str(), row.outcome.as_str())).collect();
+    assert_eq!(ends, [("attempt", "unreachable"), ("recovery", "recovered")]);
+    assert_eq!(rows[0].id, rows[1].id);
+    let [first, second] = &rows[..] else { panic!("{rows:?}") };
+    assert!(first.input > 0, "{first:?}");
+    // A dollar a million is a thousand nano-dollars a token; the operator bears what failed.
+    assert_eq!((first.owed, first.absorbed, first.charged), (first.input * 1_000, first.owed, 0));
+    assert_eq!((second.requests, second.owed), (1, second.input * 2_000));
+    several.gateway.audit().unwrap();
 }

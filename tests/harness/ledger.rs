@@ -100,6 +100,12 @@ pub(crate) fn open_holds(gateway: &Gateway) -> i64 {
     open(gateway).query_row("SELECT count(*) FROM holds", [], |row| row.get(0)).unwrap()
 }
 
+/// How many attempts the file knows of the calls that are open.
+pub(crate) fn attempts_held(gateway: &Gateway) -> i64 {
+    let query = "SELECT coalesce(sum(attempt), 0) FROM holds";
+    open(gateway).query_row(query, [], |row| row.get(0)).unwrap()
+}
+
 fn open(gateway: &Gateway) -> Connection {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
     Connection::open_with_flags(gateway.dir().join("tollgate.db"), flags).unwrap()
