@@ -297,6 +297,7 @@ impl Targets {
                 route.rules.max_cost = alias.max_cost;
                 let us = alias.max_latency.map(|most| u64::try_from(most.as_micros()));
                 route.rules.max_latency_us = us.and_then(Result::ok);
+                route.hedge_after = alias.hedge_after;
                 route.on_context_length = known(&alias.on_context_length);
                 route.on_content_policy = known(&alias.on_content_policy);
                 let config::End { deprecated, sunset, successor, tighten: _ } = &alias.end;

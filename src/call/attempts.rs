@@ -8,6 +8,7 @@ use http::HeaderMap;
 use tollgate_providers::{Encoded, ErrorKind, Failure, Next, RateLimits, retry_after};
 
 use super::admit::Ask;
+use super::hedge::{self, Finish, Ready};
 use super::lanes::{self, Ride, Sent};
 use super::operation::Operation;
 use super::planning::{Candidate, Role, micros};
@@ -15,7 +16,7 @@ use super::services::{Runtime, Site};
 use super::soon::{Patience, Turn};
 use super::{CallError, Inbound, Worker};
 use crate::clock;
-use crate::ledger::{OpenHold, Outcome, Stop};
+use crate::ledger::{Beside, OpenHold, Outcome, Stop};
 use crate::routing::{Fault, Permit};
 use crate::upstream::{Answer, SendError};
 
@@ -28,6 +29,16 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const BACKOFF: Duration = Duration::from_millis(100);
 /// The largest error body that is read.
 pub(super) const ERROR_BODY: usize = 64 * 1024;
+
+/// An attempt in flight.
+pub(super) struct Runner<'p, 'r> {
+    pub(super) candidate: &'p Candidate<'r>,
+    pub(super) site: &'p Arc<Site>,
+    /// The place at the target.
+    pub(super) permit: Permit,
+    /// Fields that could not be carried.
+    pub(super) dropped: Vec<String>,
+}
 
 /// An accepted request, and where it was accepted.
 pub(super) struct Accepted<'p, 'r> {
@@ -67,10 +78,12 @@ pub(super) async fn walk<'p, 'r>(
     let (mut attempts, mut halved, mut patience) = (0, 0, Patience::default());
     let mut last = None;
     let mut turns = Turns { plan, role: Role::Planned, at: 0 };
-    'plan: while let Some(candidate) = turns.next() {
-        let Some(site) = runtime.providers.get(candidate.target.provider) else { continue };
+    'plan: while let Some(mut candidate) = turns.next() {
         let mut tries = 0;
         loop {
+            let Some(site) = runtime.providers.get(candidate.target.provider) else {
+                continue 'plan;
+            };
             let encoded = match operation.encode(site.adapter, &candidate.target.model, cap) {
                 Ok(encoded) => with_dialect(encoded, site, operation, inbound),
                 // This provider has no words for it; another may.
@@ -120,17 +133,31 @@ pub(super) async fn walk<'p, 'r>(
                 permit.same_call_again();
             }
             let dropped = encoded.dropped.clone();
-            let ride = Ride {
-                rules: runtime.lanes.as_ref(),
-                hold: &hold,
-                site,
-                credential: permit.key(),
-                account: &ask.caller.account,
-                operation,
-                tokens: candidate.input.tokens,
-                encoded,
+            let runner = Runner { candidate, site, permit, dropped };
+            let Finish { runner, sent, hedged } = if let Some(after) = hedge_after(ask) {
+                let first = Ready { runner, encoded };
+                let rival = || rival(runtime, ask, cap, &mut turns, attempts);
+                hedge::race(worker, inbound, &hold, first, (after, budget), rival).await
+            } else {
+                let ride = Ride {
+                    rules: runtime.lanes.as_ref(),
+                    hold: &hold,
+                    site,
+                    credential: runner.permit.key(),
+                    account: &ask.caller.account,
+                    operation,
+                    tokens: candidate.input.tokens,
+                    encoded,
+                };
+                let sent = within(inbound, lanes::send(worker, ride)).await;
+                let sent = sent.unwrap_or_else(|late| Sent::alone(Err(late)));
+                Finish { runner, sent, hedged: None }
             };
-            let sent = send(worker, inbound, ride).await;
+            attempts += u32::from(hedged.is_some());
+            let Runner { candidate: decider, site, permit, dropped } = runner;
+            if !std::ptr::eq(decider, candidate) {
+                (candidate, tries) = (decider, 1);
+            }
             halved += sent.before;
             if sent.told {
                 permit.same_call_again();
@@ -138,7 +165,8 @@ pub(super) async fn walk<'p, 'r>(
             let (error, outcome, step) = match sent.answer {
                 Ok(answer) if answer.status.is_success() => {
                     hold.answered(answer.status.as_u16());
-                    if attempts > 1 {
+                    // What helped costs nothing; a hedge that was outrun did not help.
+                    if attempts > 1 && hedged != Some(false) {
                         budget.give_back();
                     }
                     let now = clock::now();
@@ -212,10 +240,15 @@ impl<'p, 'r> Turns<'p, 'r> {
         rest.get(found)
     }
 
+    /// The one whose turn comes next.
+    fn peek(&self) -> Option<&'p Candidate<'r>> {
+        let rest = self.plan.get(self.at..)?;
+        rest.iter().find(|candidate| candidate.role == self.role)
+    }
+
     /// Whether there is another after the one whose turn it is.
     fn others(&self) -> bool {
-        let rest = self.plan.get(self.at..).unwrap_or_default();
-        rest.iter().any(|candidate| candidate.role == self.role)
+        self.peek().is_some()
     }
 
     /// Whether some are kept for that, and it is not their turn already.
@@ -231,15 +264,70 @@ pub(super) fn left(inbound: &Inbound) -> Option<Duration> {
 }
 
 /// One deadline spans all attempts: each has what is left of it.
-async fn send(worker: &Worker, inbound: &Inbound, ride: Ride<'_>) -> Sent {
-    let send = lanes::send(worker, ride);
+pub(super) async fn within<T>(
+    inbound: &Inbound,
+    send: impl Future<Output = T>,
+) -> Result<T, SendError> {
     match left(inbound) {
-        Some(left) => match tokio::time::timeout(left, send).await {
-            Ok(sent) => sent,
-            Err(_) => Sent::late(left),
-        },
-        None => send.await,
+        Some(left) => tokio::time::timeout(left, send).await.map_err(|_| SendError::Late(left)),
+        None => Ok(send.await),
     }
+}
+
+/// After how long without an answer the next target is asked as well, if it is: for chats and embeddings
+/// of clients that wait. What is sent at most once, or together with others, is not.
+fn hedge_after(ask: &Ask<'_, '_>) -> Option<Duration> {
+    let of_line = ask.keyed.is_some_and(|keyed| keyed.name.is_of_line());
+    let hedged = matches!(ask.operation, Operation::Chat(_) | Operation::Embeddings(_));
+    ask.route.hedge_after.filter(|_| hedged && !of_line)
+}
+
+/// The next target, ready to be asked beside another, if there is one that can be asked at once and the
+/// route's budget allows for it.
+fn rival<'p, 'r>(
+    runtime: &'p Runtime,
+    ask: &Ask<'p, 'r>,
+    cap: Option<u64>,
+    turns: &mut Turns<'p, 'r>,
+    attempts: u32,
+) -> Option<Ready<'p, 'r>> {
+    let candidate = turns.peek()?;
+    let site = runtime.providers.get(candidate.target.provider)?;
+    let encoded = ask.operation.encode(site.adapter, &candidate.target.model, cap).ok()?;
+    let encoded = with_dialect(encoded, site, ask.operation, ask.inbound);
+    if attempts >= MOST_ATTEMPTS {
+        return None;
+    }
+    let permit = candidate.target.health.enter(candidate.need, micros(clock::now())).ok()?;
+    if !ask.route.budget.take() {
+        return None;
+    }
+    turns.next();
+    let dropped = encoded.dropped.clone();
+    Some(Ready { runner: Runner { candidate, site, permit, dropped }, encoded })
+}
+
+/// An attempt failed beside another, which is left to answer the call.
+pub(super) async fn gave_up(
+    inbound: &Inbound,
+    runner: &Runner<'_, '_>,
+    attempt: &Beside<'_>,
+    answer: Result<Answer, SendError>,
+) {
+    let Runner { site, permit, .. } = runner;
+    let (error, outcome) = match answer {
+        Ok(answer) => {
+            attempt.answered(answer.status.as_u16());
+            let failure = classify(site, answer, permit).await;
+            (CallError::Provider { failure, attempts: 1 }, Outcome::Failed)
+        }
+        Err(error) => {
+            let (late, _) = unanswered(&error, inbound, permit, 1, 0);
+            let why = format!("{}: {error}", site.name);
+            (CallError::Unreachable { why, late, attempts: 1 }, Outcome::Unreachable)
+        }
+    };
+    attempt.give_up(outcome, &reason(&error));
 }
 
 /// What an attempt without an answer means: whether it was late, and what comes next.

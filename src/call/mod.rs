@@ -6,6 +6,7 @@ mod answers;
 mod attempts;
 mod counting;
 mod error;
+mod hedge;
 mod lanes;
 mod load;
 mod media;

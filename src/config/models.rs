@@ -96,6 +96,7 @@ fn alias<'t>(name: &str, field: Field<'t>, table: Section<'t>, served: &Served<'
     let max_output_tokens = max_output_tokens.and_then(|field| field.whole(1..=10_000_000));
     let max_cost = table.get("max_cost").and_then(|field| field.dollars());
     let max_latency = table.get("max_latency").and_then(|field| field.duration());
+    let hedge_after = table.get("hedge_after").and_then(|field| field.duration());
     let list = table.require("targets", "it says what the alias stands for");
     let targets = list.map(|list| targets(&list, route, served)).unwrap_or_default();
     let kept = |list: Option<Field<'t>>| {
@@ -121,6 +122,7 @@ fn alias<'t>(name: &str, field: Field<'t>, table: Section<'t>, served: &Served<'
         max_output_tokens,
         max_cost,
         max_latency,
+        hedge_after,
         on_context_length,
         on_content_policy,
         end,

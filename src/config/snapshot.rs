@@ -201,6 +201,8 @@ pub struct Alias {
     pub max_cost: Option<Money>,
     /// A target is left out where a call is expected to take longer: a stream to its first token.
     pub max_latency: Option<Duration>,
+    /// After how long without an answer the next target is asked as well.
+    pub hedge_after: Option<Duration>,
     /// Where a call goes whose prompt is too long for the targets.
     pub on_context_length: Vec<Target>,
     /// Where a call goes that a target's content policy refuses.

@@ -79,6 +79,8 @@ pub enum Outcome {
     Truncated,
     /// The provider did not answer: no connection, or no first byte in time.
     Unreachable,
+    /// Another attempt of the same call answered first.
+    Outrun,
     /// Its deadline passed, or it was stopped, while nobody was reading it.
     Expired,
     /// The answer was given before, and kept.
@@ -113,6 +115,7 @@ named!(Outcome {
     Failed = "failed",
     Truncated = "truncated",
     Unreachable = "unreachable",
+    Outrun = "outrun",
     Expired = "expired",
     Cached = "cached",
     Joined = "joined",

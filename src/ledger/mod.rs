@@ -10,6 +10,7 @@ mod administered;
 mod audit;
 mod backup;
 mod batches;
+mod beside;
 mod bills;
 mod cards;
 mod change;
@@ -52,6 +53,7 @@ pub use administered::{Administered, RaiseRow, RequestRow, RequestState, RunRow}
 pub use audit::{Audited, Discrepancy, audit};
 pub use backup::{Phase as CopyPhase, backup, restore};
 pub use batches::{BatchProgress, BatchRow, BatchStatus};
+pub use beside::Beside;
 pub use bills::{ALL_MODELS, Billed, Compared};
 pub use change::Change;
 pub use charges::{Apart, Charges, Item, Place, dollars};

@@ -72,8 +72,8 @@ pub trait Held: sealed::Sealed + Sync {
     fn not_sent(&self);
 }
 
-mod sealed {
-    /// Keeps `Held` to this module.
+pub(super) mod sealed {
+    /// Keeps `Held` to the ledger.
     pub trait Sealed {}
     impl Sealed for super::OpenHold {}
     impl Sealed for super::Party {}
@@ -81,8 +81,8 @@ mod sealed {
 
 /// An open hold. Without one, `upstream` sends nothing.
 pub struct OpenHold {
-    ledger: Ledger,
-    meter: Arc<Mutex<Meter>>,
+    pub(super) ledger: Ledger,
+    pub(super) meter: Arc<Mutex<Meter>>,
     id: CallId,
     seq: u64,
     settled: bool,
@@ -135,19 +135,12 @@ impl OpenHold {
     /// Notes that the provider answered with this status.
     pub fn answered(&self, status: u16) {
         let now = clock::now();
-        self.on_attempt(|a| {
-            a.status = Some(status);
-            a.first_byte_at.get_or_insert(now);
-            a.reach = if status < 400 { Reach::Accepted } else { Reach::Rejected };
-        });
+        self.on_attempt(|attempt| attempt.answered(status, now));
     }
 
     /// Ends the present attempt without ending the call.
     pub fn give_up(&self, ended: Outcome, why: &str) {
-        self.on_attempt(|a| {
-            a.ended = Some(ended);
-            a.error = Some(why.into());
-        });
+        self.on_attempt(|attempt| attempt.give_up(ended, why));
     }
 
     /// Notes in which service tier the provider says the present attempt is processed.

@@ -159,6 +159,19 @@ impl Attempt {
         Attempt { why, ..self }
     }
 
+    /// The provider answered with this status.
+    pub(super) fn answered(&mut self, status: u16, now: Timestamp) {
+        self.status = Some(status);
+        self.first_byte_at.get_or_insert(now);
+        self.reach = if status < 400 { Reach::Accepted } else { Reach::Rejected };
+    }
+
+    /// It is over, and the call is not.
+    pub(super) fn give_up(&mut self, ended: Outcome, why: &str) {
+        self.ended = Some(ended);
+        self.error = Some(why.into());
+    }
+
     /// Takes the provider's word for the service tier, and charges by its card. One without a card
     /// leaves it at the dearest that was thought to apply, which the hold has room for.
     pub(super) fn processed_in(&mut self, name: &str) {
@@ -368,7 +381,7 @@ fn tenant_pays(attempt: &Attempt, ended: Outcome) -> bool {
         | Outcome::Joined
         | Outcome::Recovered => attempt.reach >= Reach::Sent,
         Outcome::Truncated => attempt.reach == Reach::Accepted,
-        Outcome::Failed | Outcome::Unreachable => {
+        Outcome::Failed | Outcome::Unreachable | Outcome::Outrun => {
             attempt.reach == Reach::Accepted && attempt.output_delivered > 0
         }
     }

@@ -9,6 +9,7 @@ mod reason;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tollgate_accounting::{PriceCard, PriceList, Timestamp};
 use tollgate_tokenizer::Family;
@@ -92,6 +93,8 @@ pub struct Route {
     pub budget: Arc<RetryBudget>,
     /// How it comes to its end, if it does.
     pub end: Option<Arc<End>>,
+    /// After how long without an answer the next target is asked as well.
+    pub hedge_after: Option<Duration>,
 }
 
 /// How a name comes to its end.
@@ -116,6 +119,7 @@ impl Route {
             max_output_tokens: None,
             budget: Arc::default(),
             end: None,
+            hedge_after: None,
         }
     }
 

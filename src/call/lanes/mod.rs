@@ -94,13 +94,8 @@ pub(super) struct Sent {
 }
 
 impl Sent {
-    fn alone(answer: Result<Answer, SendError>) -> Sent {
+    pub(super) fn alone(answer: Result<Answer, SendError>) -> Sent {
         Sent { answer, before: 0, told: false }
-    }
-
-    /// None within that time.
-    pub(super) fn late(patience: Duration) -> Sent {
-        Sent::alone(Err(SendError::Late(patience)))
     }
 }
 
