@@ -307,6 +307,18 @@ mod tests {
     }
 
     #[test]
+    fn searches_are_bound_at_the_dearest_price_of_one() {
+        assert_eq!(card().bound_of_searches(3), Ok(Money::ZERO));
+        let mut searching = card();
+        for (tier, price) in searching.tiers.iter_mut().zip([2_500, 1_500]) {
+            tier.rates = tier.rates.with(Class::WebSearch, UnitPrice::from_pico(price));
+        }
+        assert_eq!(searching.bound_of_searches(3), Ok(Money::from_nanos(8)));
+        assert_eq!(searching.bound_of_searches(0), Ok(Money::ZERO));
+        assert_eq!(searching.bound_of_searches(u64::MAX), Err(PriceError::Overflow));
+    }
+
+    #[test]
     fn what_has_no_price_is_a_typed_error_and_never_free() {
         let searched = Usage::new().with(Class::WebSearch, 1);
         let unpriced = Err(PriceError::Unpriced(Class::WebSearch));

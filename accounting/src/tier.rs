@@ -228,6 +228,7 @@ mod tests {
             assert_eq!(ServiceTier::reported(name), tier, "{name}");
         }
         assert!(ServiceTier::ALL.iter().all(|t| ServiceTier::reported(t.name()) == Some(*t)));
+        assert!(ServiceTier::ALL.iter().all(|t| t.to_string() == t.name()));
     }
 
     #[test]
@@ -265,6 +266,30 @@ mod tests {
         // A slower tier without a price of its own is not dearer; a faster one has no price.
         assert_eq!(name(ServiceTier::Flex, at(20, 0)), Some("night"));
         assert_eq!(name(ServiceTier::Priority, Timestamp::from_micros(999)), None);
+    }
+
+    #[test]
+    fn a_list_whose_cards_are_changed_keeps_when_they_apply() {
+        let list = PriceList::new(vec![
+            listed(ServiceTier::Standard, 0, None, "day"),
+            listed(ServiceTier::Flex, 1_000, Some("16:30-00:30"), "night"),
+        ]);
+        let renamed = list.map(|one| PriceCard {
+            version: format!("{}@2", one.card.version),
+            ..(*one.card).clone()
+        });
+        let seen: Vec<_> = renamed
+            .iter()
+            .map(|one| (one.tier, one.from.micros(), one.hours, one.card.version.as_str()))
+            .collect();
+        let night = Hours::parse("16:30-00:30");
+        assert_eq!(
+            seen,
+            [
+                (ServiceTier::Standard, 0, None, "day@2"),
+                (ServiceTier::Flex, 1_000, night, "night@2")
+            ]
+        );
     }
 
     #[test]

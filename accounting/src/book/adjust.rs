@@ -119,6 +119,54 @@ mod tests {
     }
 
     #[test]
+    fn only_limits_of_money_that_counted_the_call_follow() {
+        let words = [
+            "$1 per day",
+            "1000 tokens per day",
+            "$1 per hour, fixed window",
+            "$1 per hour, sliding window",
+        ];
+        let mut limits = words.map(|text| text.parse::<crate::Limit>().unwrap()).to_vec();
+        let mut of_another: crate::Limit = "$2 per day".parse().unwrap();
+        of_another.filter.models.push("other".to_owned());
+        limits.push(of_another);
+        let spec = |limits: &[crate::Limit]| {
+            [AccountSpec { path: "a".into(), zone: "UTC".into(), limits: limits.to_vec() }]
+        };
+        let mut book = Book::new();
+        book.configure(NOON, &spec(&limits)).unwrap();
+        let ask = Amounts { requests: 1, input_tokens: 1, output_tokens: 1, cost: money(100) };
+        let account = book.account("a").unwrap();
+        book.hold(NOON, HoldId(1), account, &facets(), ask, NOON.saturating_plus(DAY)).unwrap();
+        book.settle(NOON, HoldId(1), ask);
+        // One more is there from a second later on: it has not counted the call.
+        let later = NOON.saturating_plus(1_000_000);
+        limits.push("$3 per month".parse().unwrap());
+        book.configure(later, &spec(&limits)).unwrap();
+
+        let read = |book: &mut Book| -> Vec<(String, i64)> {
+            let of = |standing: &crate::Standing| (standing.limit.to_string(), standing.posted);
+            book.standing(later, account).iter().map(of).collect()
+        };
+        let before = read(&mut book);
+        let _rows = book.take_dirty();
+        book.adjust(later, "a", &facets(), NOON, money(-40)).unwrap();
+        // The two limits, and the totals of the account and of all.
+        let written = book.take_dirty();
+        assert_eq!(written.iter().filter(|row| row.limit_key.is_empty()).count(), 2, "{written:?}");
+        assert_eq!(written.len(), 4, "{written:?}");
+        let after = read(&mut book);
+        let moved: Vec<&str> = before
+            .iter()
+            .zip(&after)
+            .filter(|(before, after)| before.1 != after.1)
+            .map(|(_, after)| after.0.as_str())
+            .collect();
+        assert_eq!(moved, ["$1 per day", "$1 per hour, fixed window"], "{after:?}");
+        book.check().unwrap();
+    }
+
+    #[test]
     fn no_total_falls_below_nothing_or_leaves_its_range() {
         let mut book = book();
         for bad in [-101, i64::MAX, i64::MIN] {
