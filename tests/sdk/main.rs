@@ -41,6 +41,12 @@ async fn sdks_work_with_the_demo_provider() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_real_model_gives_joined_calls_the_vectors_that_it_gives_single_ones() {
+    let model = tokio::task::spawn_blocking(Mock::model).await.unwrap();
+    Target::embedding(&model).run(Suite::Embedding).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sdks_work_with_a_mock_of_the_providers() {
     let mock = tokio::task::spawn_blocking(Mock::start).await.unwrap();
     for suite in [Suite::OpenAi, Suite::Direct, Suite::Frameworks, Suite::Node] {

@@ -17,9 +17,12 @@ pub(crate) enum Suite {
     Frameworks,
     /// The SDKs for Node.js.
     Node,
+    /// OpenAI's Python SDK with a real embedding model behind the gateway.
+    Embedding,
 }
 
 impl Suite {
+    /// Those that any provider can be behind of.
     pub(crate) const ALL: [Suite; 5] =
         [Suite::OpenAi, Suite::OpenAiBefore, Suite::Direct, Suite::Frameworks, Suite::Node];
 
@@ -31,6 +34,7 @@ impl Suite {
             Suite::Direct => python("latest", "direct", about),
             Suite::Frameworks => python("frameworks", "frameworks", about),
             Suite::Node => node(about),
+            Suite::Embedding => python("embedding", "embedding", about),
         };
         let text = String::from_utf8_lossy(&output.stdout);
         let problem = String::from_utf8_lossy(&output.stderr);

@@ -1,12 +1,12 @@
 //! What the SDKs talk to: a gateway, the providers behind it, and how each behaviour is brought about.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Map, Value, json};
 
 use crate::harness::gateway::Gateway;
-use crate::suite::{Suite, here, node_command};
+use crate::suite::{Suite, environments, here, node_command};
 
 /// One account a purpose: each file of tests spends its own.
 const ACCOUNTS: &str = r#"
@@ -139,6 +139,17 @@ impl Target {
         }
     }
 
+    /// A real embedding model, whose calls ride together.
+    pub(crate) fn embedding(model: &Mock) -> Self {
+        let lanes = "[lanes]\nmax_wait = \"5s\"\n";
+        Target {
+            tables: format!("{}{lanes}", scripted_tables(&model.url)),
+            openai: json!({"embed": [EMBED, model.url]}),
+            anthropic: json!({}),
+            lacks: Vec::new(),
+        }
+    }
+
     /// Runs the suite and audits the ledger.
     pub(crate) async fn run(self, suite: Suite) {
         let gateway = Gateway::start(&self.tables);
@@ -180,7 +191,7 @@ fn mocked_asks(model: &str) -> Value {
     asks
 }
 
-/// The mock's process; it ends when this is dropped.
+/// A provider's process; it ends when this is dropped.
 pub(crate) struct Mock {
     child: Child,
     /// `http://127.0.0.1:PORT`, with no path.
@@ -188,14 +199,27 @@ pub(crate) struct Mock {
 }
 
 impl Mock {
+    /// A mock of the providers.
     pub(crate) fn start() -> Self {
         let mut command = node_command();
-        command.arg(here().join("node/mock.mjs")).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        command.arg(here().join("node/mock.mjs"));
+        Mock::run(command)
+    }
+
+    /// The embedding model.
+    pub(crate) fn model() -> Self {
+        let mut command = Command::new(environments().join("embedding/bin/python"));
+        command.arg(here().join("python/embedding/model.py")).env("OPENBLAS_NUM_THREADS", "1");
+        Mock::run(command)
+    }
+
+    /// A program whose first line is where it listens.
+    fn run(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let url = line.trim().to_owned();
-        assert!(url.starts_with("http://127.0.0.1:"), "the mock did not start: {url}");
+        assert!(url.starts_with("http://127.0.0.1:"), "it did not start: {url}");
         Mock { child, url }
     }
 }
