@@ -12,19 +12,19 @@ use serde_json::{Value, json};
 use tollgate_accounting::Timestamp;
 use tollgate_providers::Dialect;
 
-use super::files::{KEPT, file, list_of};
+use super::files::{KEPT, file};
+use super::lists::{Rules, list_of};
 use crate::batches::{Endpoint, FOR_BATCHES, NewBatch};
 use crate::http::admin::{Admin, Problem, bad, blocking, ok};
 use crate::http::query::pairs;
 use crate::http::runs::only_keys;
 use crate::http::{Failed, Front, caller, json, own, reading};
-use crate::ledger::{BatchRow, BatchStatus, CallId, Page, Reader};
+use crate::ledger::{BatchRow, BatchStatus, CallId, Reader};
 use crate::tenants::Caller;
 
 const DIALECT: Dialect = Dialect::OpenAiChat;
 /// Batches of a page where the question does not say, and at most; OpenAI's own figures.
-const PAGE: usize = 20;
-const LARGEST_PAGE: usize = 100;
+const LISTED: Rules = Rules { usual: 20, largest: 100, ordered: false };
 /// What a client may note on a batch; OpenAI's own figures.
 const MOST_PAIRS: usize = 16;
 const MOST_NAME: usize = 64;
@@ -78,7 +78,7 @@ pub(in crate::http) async fn list(
     let listed = async {
         let caller = caller::authenticate(&front, &headers)?;
         only_keys(&caller)?;
-        let page = page(query.as_deref().unwrap_or(""))?;
+        let page = LISTED.read(query.as_deref().unwrap_or(""), |_, _| false)?;
         let account = caller.account.clone();
         let read = move |reader: &Reader| reader.batches(Some(&account), &page);
         let (rows, more) = reading(&front, read).await?;
@@ -131,7 +131,8 @@ pub(in crate::http) async fn all(
     let (accounts, rest): (Vec<_>, Vec<_>) =
         query.split('&').partition(|pair| pair.starts_with("account="));
     let account = pairs(&accounts.join("&")).next().map(|(_, account)| account);
-    let page = page(&rest.join("&")).map_err(|failed| bad(failed.words().to_owned()))?;
+    let page = LISTED.read(&rest.join("&"), |_, _| false);
+    let page = page.map_err(|failed| bad(failed.words().to_owned()))?;
     let read = move || admin.reader.batches(account.as_deref(), &page);
     let (rows, more) = blocking(read).await?;
     let shown = |row: &BatchRow| {
@@ -201,25 +202,6 @@ impl Wish {
             keep_seconds: keep.transpose()?,
         })
     }
-}
-
-/// Which batches are asked for.
-fn page(query: &str) -> Result<Page, Failed> {
-    let mut page = Page { limit: PAGE, after: None, oldest_first: false };
-    for (name, value) in pairs(query) {
-        match name.as_str() {
-            "limit" => {
-                let limit = value.parse().ok().filter(|n| (1..=LARGEST_PAGE).contains(n));
-                let message = format!("limit is between 1 and {LARGEST_PAGE}");
-                page.limit = limit.ok_or_else(|| Failed::parameter("limit", message))?;
-            }
-            "after" => page.after = Some(value),
-            other => {
-                return Err(Failed::parameter(other, format!("{other} is not supported here")));
-            }
-        }
-    }
-    Ok(page)
 }
 
 /// OpenAI's batch object.

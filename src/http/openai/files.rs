@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use tollgate_providers::Dialect;
 
+use super::lists::{Rules, list_of};
 use crate::batches::{BatchError, Batches, FOR_BATCHES, Incoming};
 use crate::clock;
-use crate::http::query::pairs;
 use crate::http::runs::only_keys;
 use crate::http::{Failed, Front, caller, json, reading, stamp};
 use crate::ledger::{FileRow, Page};
@@ -266,43 +266,16 @@ fn pieces(file: tokio::fs::File) -> impl Stream<Item = std::io::Result<Bytes>> {
 
 /// Which files are asked for.
 fn page(query: &str) -> Result<(Page, Option<String>), Failed> {
-    let mut page = Page { limit: PAGE, after: None, oldest_first: false };
     let mut purpose = None;
-    for (name, value) in pairs(query) {
-        match name.as_str() {
-            "limit" => {
-                let limit = value.parse().ok().filter(|n| (1..=PAGE).contains(n));
-                let message = format!("limit is between 1 and {PAGE}");
-                page.limit = limit.ok_or_else(|| Failed::parameter("limit", message))?;
-            }
-            "order" => {
-                page.oldest_first = match value.as_str() {
-                    "asc" => true,
-                    "desc" => false,
-                    _ => return Err(Failed::parameter("order", "order is asc or desc")),
-                };
-            }
-            "after" => page.after = Some(value),
-            "purpose" => purpose = Some(value),
-            other => {
-                return Err(Failed::parameter(other, format!("{other} is not supported here")));
-            }
+    let rules = Rules { usual: PAGE, largest: PAGE, ordered: true };
+    let page = rules.read(query, |name, value| {
+        let known = name == "purpose";
+        if known {
+            purpose = Some(value.to_owned());
         }
-    }
+        known
+    })?;
     Ok((page, purpose))
-}
-
-/// A page as OpenAI's SDKs read it.
-pub(super) fn list_of(data: Vec<Value>, has_more: bool) -> Value {
-    let id = |item: Option<&Value>| item.map_or(Value::Null, |item| item["id"].clone());
-    let (first_id, last_id) = (id(data.first()), id(data.last()));
-    json!({
-        "object": "list",
-        "data": data,
-        "first_id": first_id,
-        "last_id": last_id,
-        "has_more": has_more,
-    })
 }
 
 fn shown(row: &FileRow) -> Value {

@@ -7,6 +7,7 @@ pub(super) mod completions;
 pub(super) mod embeddings;
 pub(super) mod files;
 pub(super) mod images;
+mod lists;
 pub(super) mod models;
 pub(super) mod organization;
 pub(super) mod responses;

@@ -9,10 +9,11 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 use tollgate_providers::{Dialect, responses};
 
+use super::lists::{Rules, page_of};
 use crate::call::{Operation, Prompted, input_tokens};
 use crate::http::calls::Read;
 use crate::http::query::pairs;
@@ -23,8 +24,7 @@ use crate::tenants::Caller;
 
 const DIALECT: Dialect = Dialect::OpenAiResponses;
 /// Items of a page where the question does not say, and at most; OpenAI's own figures.
-const PAGE: usize = 20;
-const LARGEST_PAGE: usize = 100;
+const LISTED: Rules = Rules { usual: 20, largest: 100, ordered: true };
 
 pub(in crate::http) async fn create(
     State(front): State<Front>,
@@ -145,9 +145,11 @@ pub(in crate::http) async fn input_items(
 ) -> Response {
     let answer = async {
         let caller = caller::authenticate(&front, &headers)?;
-        let page = Page::parse(query.as_deref().unwrap_or(""))?;
+        // What to include changes nothing: every item is given whole.
+        let include = |name: &str, _: &str| name.starts_with("include");
+        let page = LISTED.read(query.as_deref().unwrap_or(""), include)?;
         let kept = find(&front, &caller, &id).await?;
-        page.of(responses::input_items(&kept.id, &kept.items))
+        page_of(&page, responses::input_items(&kept.id, &kept.items))
     };
     match answer.await {
         Ok(list) => json(&list),
@@ -252,66 +254,6 @@ fn id_of(response: &str) -> Option<String> {
     serde_json::from_str::<Named>(response).ok().map(|named| named.id)
 }
 
-/// Which of the items are asked for.
-#[derive(Debug)]
-struct Page {
-    limit: usize,
-    oldest_first: bool,
-    after: Option<String>,
-}
-
-impl Page {
-    fn parse(query: &str) -> Result<Page, Failed> {
-        let mut page = Page { limit: PAGE, oldest_first: false, after: None };
-        for (name, value) in pairs(query) {
-            match name.as_str() {
-                "limit" => {
-                    let limit = value.parse().ok().filter(|n| (1..=LARGEST_PAGE).contains(n));
-                    let message = format!("limit is between 1 and {LARGEST_PAGE}");
-                    page.limit = limit.ok_or_else(|| Failed::parameter("limit", message))?;
-                }
-                "order" => {
-                    page.oldest_first = match value.as_str() {
-                        "asc" => true,
-                        "desc" => false,
-                        _ => return Err(Failed::parameter("order", "order is asc or desc")),
-                    };
-                }
-                "after" => page.after = Some(value),
-                // What to include changes nothing: every item is given whole.
-                name if name.starts_with("include") => {}
-                other => {
-                    return Err(Failed::parameter(other, format!("{other} is not supported here")));
-                }
-            }
-        }
-        Ok(page)
-    }
-
-    fn of(self, mut items: Vec<Value>) -> Result<Value, Failed> {
-        if !self.oldest_first {
-            items.reverse();
-        }
-        if let Some(after) = self.after {
-            let place = items.iter().position(|item| item["id"] == after.as_str());
-            let message = format!("there is no item {after}");
-            let place = place.ok_or_else(|| Failed::parameter("after", message))?;
-            items.drain(..=place);
-        }
-        let has_more = items.len() > self.limit;
-        items.truncate(self.limit);
-        let id = |item: Option<&Value>| item.map_or(Value::Null, |item| item["id"].clone());
-        let (first, last) = (id(items.first()), id(items.last()));
-        Ok(json!({
-            "object": "list",
-            "data": items,
-            "first_id": first,
-            "last_id": last,
-            "has_more": has_more,
-        }))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -330,21 +272,5 @@ mod tests {
         ] {
             assert_eq!(finished(other), None);
         }
-    }
-
-    #[test]
-    fn pages_of_items_follow_each_other() {
-        let items = || (0..5).map(|n| json!({ "id": format!("i{n}") })).collect::<Vec<_>>();
-        let page = |query: &str| Page::parse(query).ok().unwrap().of(items()).ok().unwrap();
-        let first = page("limit=2");
-        assert_eq!((&first["first_id"], &first["last_id"]), (&json!("i4"), &json!("i3")));
-        assert_eq!(first["has_more"], true);
-        let next = page("limit=3&after=i3&order=desc");
-        assert_eq!((&next["first_id"], &next["has_more"]), (&json!("i2"), &json!(false)));
-        assert_eq!(page("order=asc")["first_id"], "i0");
-        for bad in ["limit=0", "limit=101", "limit=x", "order=up", "before=i1"] {
-            assert!(Page::parse(bad).is_err(), "{bad}");
-        }
-        assert!(Page::parse("after=none").ok().unwrap().of(items()).is_err());
     }
 }
