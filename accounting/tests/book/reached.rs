@@ -72,3 +72,13 @@ fn what_is_held_reaches_nothing_for_it_may_be_given_back() {
     bench.commit();
     assert!(bench.book.take_reached().is_empty());
 }
+
+#[test]
+fn a_window_is_told_of_where_it_is_as_long_as_the_shortest_day() {
+    for (hours, is_told) in [(1, false), (20, false), (21, true), (24, true), (48, true)] {
+        let words = format!("1000 input tokens per {hours} hours, fixed window");
+        let mut bench = Bench::new(&[("acme", &[words.as_str()]), ("acme/search", &[])]);
+        bench.book.watch(&[50]);
+        assert_eq!(!told(&mut bench, &[600]).concat().is_empty(), is_told, "{words}");
+    }
+}
