@@ -361,9 +361,12 @@ async fn a_batch_whose_day_is_over_ends_with_what_is_done_and_says_what_is_not()
     assert_eq!(output.len() + errors.len(), 200);
     let of = |code: &str| errors.iter().filter(|line| line["error"]["code"] == code).count();
     assert_eq!(of("batch_expired") + of("batch_interrupted"), errors.len());
-    // What was sent has its answer, or says that it was broken off.
-    assert_eq!(stage.upstream.count(), 200 - of("batch_expired"));
-    assert!(of("batch_interrupted") <= 4, "{errors:?}");
+    // What was sent has its answer, or says that it was broken off; one of those may have been held and
+    // not sent yet.
+    let (interrupted, at_most) = (of("batch_interrupted"), 200 - of("batch_expired"));
+    let sent = stage.upstream.count();
+    assert!((at_most - interrupted..=at_most).contains(&sent), "{sent} sent: {errors:?}");
+    assert!(interrupted <= 4, "{errors:?}");
     stage.nothing_held().await;
     stage.gateway.audit().unwrap();
 }
