@@ -344,6 +344,8 @@ mod tests {
         let fee = Markup::basis_points(1_000).unwrap().with_fee(money(7));
         assert_eq!(fee.price_call(money(100), Rounding::HalfEven), Ok(money(117)));
         assert_eq!(fee.to_string(), "10.00% + $0.000000007");
+        assert_eq!(Markup::NONE.to_string(), "0.00%");
+        assert_eq!(Markup::percent("-2.5%").unwrap().to_string(), "-2.50%");
         assert_eq!(Markup::basis_points(-10_001), None);
         assert_eq!(Markup::basis_points(1_000_001), None);
         let half = Markup::basis_points(5_000).unwrap();

@@ -78,3 +78,22 @@ fn what_passed_under_an_old_rule_is_counted_by_it_after_a_restart_too() {
         assert_eq!(bench.standing("acme"), before, "{new}");
     }
 }
+
+#[test]
+fn only_a_window_that_ends_says_when_and_where_it_is_heading() {
+    let table = [
+        ("1000 tokens in total", false, false),
+        ("1000 tokens per day", true, true),
+        ("1000 tokens per hour, fixed window", true, true),
+        ("1000 tokens per hour, sliding window", true, false),
+    ];
+    for (words, resets, heads) in table {
+        let mut bench = Bench::with_limits("acme", one(words));
+        bench.hold(1, "acme", tokens(100)).unwrap();
+        bench.settle(1, tokens(100));
+        bench.later(10 * MINUTE);
+        let standing = &bench.standing("acme")[0];
+        let seen = (standing.resets_at.is_some(), standing.forecast.is_some());
+        assert_eq!(seen, (resets, heads), "{words}: {standing:?}");
+    }
+}

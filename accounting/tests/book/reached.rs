@@ -80,5 +80,9 @@ fn a_window_is_told_of_where_it_is_as_long_as_the_shortest_day() {
         let mut bench = Bench::new(&[("acme", &[words.as_str()]), ("acme/search", &[])]);
         bench.book.watch(&[50]);
         assert_eq!(!told(&mut bench, &[600]).concat().is_empty(), is_told, "{words}");
-    }
+    } // A window that slides has no beginning that anything could be told for.
+    let words = "1000 input tokens per 48 hours, sliding window";
+    let mut bench = Bench::new(&[("acme", &[words]), ("acme/search", &[])]);
+    bench.book.watch(&[50]);
+    assert!(told(&mut bench, &[600]).concat().is_empty());
 }
