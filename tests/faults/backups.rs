@@ -7,7 +7,7 @@ use crate::calls::Plan;
 use crate::harness::Dice;
 use crate::harness::client::Client;
 use crate::harness::gateway::Gateway;
-use crate::harness::ledger::{changes, entries, tamper};
+use crate::harness::ledger::{by_call, changes, entries, entries_after, tamper};
 use crate::harness::stage::{CHAT, RICH, chat, configuration, nothing_held};
 use crate::harness::upstream::Upstream;
 
@@ -62,12 +62,21 @@ async fn a_copy_made_under_load_audits_clean_and_takes_the_ledgers_place() {
     gateway.up();
     gateway.audit().unwrap();
     nothing_held(&gateway).await;
-    // What was in flight when the copy was made is settled, and the copy's keys are good.
-    let rows = entries(&gateway);
-    let recovered = rows.iter().filter(|row| row.kind == "recovery").count() as u64;
+    // What was in flight when the copy was made is settled, with a row for each attempt that was over,
+    // and the copy's keys are good.
+    let copied = sizes[1] as i64;
+    let settled = by_call(entries_after(&gateway, copied));
+    for (id, rows) in &settled {
+        let kinds: Vec<&str> = rows.iter().map(|row| row.kind.as_str()).collect();
+        let (last, earlier) = kinds.split_last().unwrap();
+        assert!(
+            *last == "recovery" && earlier.iter().all(|kind| *kind == "attempt"),
+            "{id}: {kinds:?}"
+        );
+    }
     // That the key was made is a row too, of no call.
-    let all = (rows.len() + changes(&gateway).len()) as u64;
-    assert_eq!(all, sizes[1] + recovered);
+    let all = (entries(&gateway).len() + changes(&gateway).len()) as i64;
+    assert_eq!(all, copied + settled.values().map(|rows| rows.len() as i64).sum::<i64>());
     let client = Client::with_key(&gateway.data, &key);
     assert_eq!(client.post(CHAT, &chat("hello @@tokens=3@@")).await.status, 200);
 }
