@@ -23,7 +23,8 @@ pub use settings::Settings;
 
 use crate::clock;
 use crate::ledger::{
-    BatchProgress, BatchRow, BatchStatus, FileQuota, FileRow, Ledger, Reader, Refused, StoreError,
+    BatchProgress, BatchRow, BatchStatus, BatchUsage, FileQuota, FileRow, Ledger, Reader, Refused,
+    StoreError,
 };
 
 /// Files of an account.
@@ -264,6 +265,7 @@ impl Batches {
             cancelling_at: None,
             ended_at: None,
             progress: BatchProgress::default(),
+            usage: Some(BatchUsage::default()),
         };
         let (ledger, kept) = (self.ledger.clone(), row.clone());
         if !blocking(move || Ok(ledger.put_batch(kept, MOST_UNFINISHED)?)).await? {

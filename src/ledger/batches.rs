@@ -13,7 +13,8 @@ use super::{Ledger, Refused};
 
 const COLUMNS: &str = "id, account, key, endpoint, input, output, rejects, status, metadata, tags, \
     keep_seconds, model, problems, created_at, expires_at, begun_at, finalizing_at, cancelling_at, \
-    ended_at, total, completed, failed, output_bytes, reject_bytes";
+    ended_at, total, completed, failed, output_bytes, reject_bytes, \
+    used_input, used_cached, used_output, used_reasoning";
 
 /// How far a batch is; OpenAI's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +107,21 @@ pub struct BatchRow {
     pub ended_at: Option<Timestamp>,
     /// How far its lines are.
     pub progress: BatchProgress,
+    /// What its lines came to; none of a batch that began before that was counted.
+    pub usage: Option<BatchUsage>,
+}
+
+/// What a batch's lines came to, as far as they are recorded: the sum of what their rows posted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BatchUsage {
+    /// All input tokens.
+    pub input: u64,
+    /// Those of them that were read from a provider's cache.
+    pub cached: u64,
+    /// All output tokens.
+    pub output: u64,
+    /// Those of them that were thinking.
+    pub reasoning: u64,
 }
 
 /// How far a batch's lines are, and how much of its files counts.
@@ -259,11 +275,34 @@ impl Ledger {
     }
 }
 
+/// Adds what a line's call came to, by its rows, to its batch. Its key must still be bound to it.
+pub(super) fn add_usage(
+    transaction: &Connection,
+    batch: &str,
+    line: &KeyName,
+) -> rusqlite::Result<()> {
+    let KeyName { account, endpoint, key } = line;
+    let sql = "UPDATE batches SET
+             used_input = used_input + line.input, used_cached = used_cached + line.cached,
+             used_output = used_output + line.output,
+             used_reasoning = used_reasoning + line.reasoning
+         FROM (SELECT
+             coalesce(sum(posted_input), 0) AS input,
+             coalesce(sum(iif(posted_input > 0, cache_read, 0)), 0) AS cached,
+             coalesce(sum(posted_output), 0) AS output,
+             coalesce(sum(iif(posted_output > 0, reasoning, 0)), 0) AS reasoning
+             FROM entries WHERE id =
+                 (SELECT id FROM replies WHERE account = ?2 AND endpoint = ?3 AND key = ?4)) AS line
+         WHERE batches.id = ?1";
+    transaction.prepare_cached(sql)?.execute(params![batch, account, endpoint, key]).map(drop)
+}
+
 fn insert(connection: &Connection, row: &BatchRow) -> rusqlite::Result<bool> {
     let BatchProgress { total, completed, failed, output_bytes, reject_bytes } = row.progress;
     let marks = COLUMNS.split(',').map(|_| "?").collect::<Vec<_>>().join(", ");
     let sql = format!("INSERT INTO batches ({COLUMNS}) VALUES ({marks})");
     let maybe = |at: Option<Timestamp>| at.map(Timestamp::micros);
+    let used = |part: fn(&BatchUsage) -> u64| row.usage.as_ref().map(part);
     let values = params![
         row.id,
         row.account,
@@ -288,7 +327,11 @@ fn insert(connection: &Connection, row: &BatchRow) -> rusqlite::Result<bool> {
         completed,
         failed,
         output_bytes,
-        reject_bytes
+        reject_bytes,
+        used(|usage| usage.input),
+        used(|usage| usage.cached),
+        used(|usage| usage.output),
+        used(|usage| usage.reasoning)
     ];
     Ok(connection.execute(&sql, values)? > 0)
 }
@@ -372,5 +415,12 @@ fn read(row: &Row<'_>) -> rusqlite::Result<BatchRow> {
             output_bytes: row.get(22)?,
             reject_bytes: row.get(23)?,
         },
+        usage: usage(row)?,
     })
+}
+
+fn usage(row: &Row<'_>) -> rusqlite::Result<Option<BatchUsage>> {
+    let Some(input) = row.get(24)? else { return Ok(None) };
+    let (cached, output, reasoning) = (row.get(25)?, row.get(26)?, row.get(27)?);
+    Ok(Some(BatchUsage { input, cached, output, reasoning }))
 }

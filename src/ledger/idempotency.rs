@@ -47,7 +47,12 @@ impl KeyName {
 
     /// Whether it is the key of a line of a batch: it is free again when its batch says so.
     pub fn is_of_line(&self) -> bool {
-        self.key.contains(' ')
+        self.batch().is_some()
+    }
+
+    /// The batch whose line has this key.
+    pub(super) fn batch(&self) -> Option<&str> {
+        self.key.split_once(' ').map(|(batch, _)| batch)
     }
 }
 
@@ -149,8 +154,11 @@ pub(super) fn insert(
         .map(drop)
 }
 
-/// Frees a key.
+/// Frees a key. What the call of a line came to is counted with its batch, while it is known by the key.
 pub(super) fn delete(connection: &Connection, name: &KeyName) -> rusqlite::Result<()> {
+    if let Some(batch) = name.batch() {
+        super::batches::add_usage(connection, batch, name)?;
+    }
     let KeyName { account, endpoint, key } = name;
     connection
         .prepare_cached("DELETE FROM replies WHERE account = ?1 AND endpoint = ?2 AND key = ?3")?

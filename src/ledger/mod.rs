@@ -52,7 +52,7 @@ pub use adjust::AdjustError;
 pub use administered::{Administered, RaiseRow, RequestRow, RequestState, RunRow};
 pub use audit::{Audited, Discrepancy, audit};
 pub use backup::{Phase as CopyPhase, backup, restore};
-pub use batches::{BatchProgress, BatchRow, BatchStatus};
+pub use batches::{BatchProgress, BatchRow, BatchStatus, BatchUsage};
 pub use beside::Beside;
 pub use bills::{ALL_MODELS, Billed, Compared};
 pub use change::Change;

@@ -74,7 +74,8 @@ fn rows_of(stage: &Stage, batch: &str) -> Vec<Entry> {
 async fn every_line_is_answered_once_and_charged_as_a_call() {
     let stage = Stage::new(RICH).await;
     let client = stage.gateway.client("acme").and_header("x-tollgate-tags", "job=nightly");
-    let id = begin(&client, &chats(40, "hello @@tokens=5 key=KEY@@"), CHAT).await;
+    let id =
+        begin(&client, &chats(40, "hello @@tokens=5 reasoning=2 cached=1 key=KEY@@"), CHAT).await;
     let batch = ended(&client, &id).await;
     assert_eq!(batch["status"], "completed", "{batch}");
     assert_eq!(batch["request_counts"], json!({"total": 40, "completed": 40, "failed": 0}));
@@ -91,6 +92,16 @@ async fn every_line_is_answered_once_and_charged_as_a_call() {
     assert_eq!((output.len(), names.len()), (40, 40));
     let rows = rows_of(&stage, &id);
     assert_eq!(rows.len(), 40);
+    let sum = |of: fn(&Entry) -> i64| rows.iter().map(of).sum::<i64>();
+    let (read, wrote) = (sum(|row| row.posted_input), sum(|row| row.posted_output));
+    let usage = json!({
+        "input_tokens": read,
+        "input_tokens_details": {"cached_tokens": sum(|row| row.cache_read)},
+        "output_tokens": wrote,
+        "output_tokens_details": {"reasoning_tokens": sum(|row| row.reasoning)},
+        "total_tokens": read + wrote,
+    });
+    assert_eq!((&batch["usage"], read > 0, wrote), (&usage, true, 40 * 7));
     for line in &output {
         assert_eq!((&line["response"]["status_code"], &line["error"]), (&json!(200), &Value::Null));
         let usage = &line["response"]["body"]["usage"];

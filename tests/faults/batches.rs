@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::harness::gateway::Gateway;
-use crate::harness::ledger::entries;
+use crate::harness::ledger::{Entry, entries};
 use crate::harness::stage::{CHAT, chat, configuration, nothing_held};
 use crate::harness::upstream::Upstream;
 use crate::harness::{Dice, env_count, eventually};
@@ -104,5 +104,9 @@ async fn a_batch_survives_kill_9_with_every_line_once() {
         }
     }
     assert_eq!(charged, truth_nanos, "seed {seed}");
+    // What it says it used is what its lines' rows posted, those of lost lines included.
+    let posted = |of: fn(&Entry) -> i64| rows.iter().map(of).sum::<i64>();
+    assert_eq!(batch["usage"]["input_tokens"], posted(|row| row.posted_input), "seed {seed}");
+    assert_eq!(batch["usage"]["output_tokens"], posted(|row| row.posted_output), "seed {seed}");
     gateway.audit().unwrap();
 }

@@ -19,7 +19,7 @@ use crate::http::admin::{Admin, Problem, bad, blocking, ok};
 use crate::http::query::pairs;
 use crate::http::runs::only_keys;
 use crate::http::{Failed, Front, caller, json, own, reading};
-use crate::ledger::{BatchRow, BatchStatus, CallId, Reader};
+use crate::ledger::{BatchRow, BatchStatus, BatchUsage, CallId, Reader};
 use crate::tenants::Caller;
 
 const DIALECT: Dialect = Dialect::OpenAiChat;
@@ -243,6 +243,19 @@ fn shown(row: &BatchRow) -> Value {
             "completed": progress.completed,
             "failed": progress.failed,
         },
+        "usage": row.usage.map(used),
         "metadata": Some(parsed(&row.metadata)).filter(|pairs| *pairs != json!({})),
+    })
+}
+
+/// What its lines came to, in the words of OpenAI's batches.
+fn used(usage: BatchUsage) -> Value {
+    let BatchUsage { input, cached, output, reasoning } = usage;
+    json!({
+        "input_tokens": input,
+        "input_tokens_details": { "cached_tokens": cached },
+        "output_tokens": output,
+        "output_tokens_details": { "reasoning_tokens": reasoning },
+        "total_tokens": input.saturating_add(output),
     })
 }
