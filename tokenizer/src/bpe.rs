@@ -5,6 +5,9 @@
 //! and a sequence is the encoding exactly if all its neighbours stand so (the observation behind
 //! the `bpe` crate). So a depth-first walk over tokens, longest first, that never returns to a
 //! position it has left, finds the one encoding without merging anything.
+//!
+//! A short piece takes longer to walk than to merge, as nearly every walk tries tokens that can't
+//! stand: those are merged.
 
 use std::cell::RefCell;
 
@@ -66,7 +69,12 @@ impl Scratch {
         let at = (mixed >> (64 - PIECE_BITS)) as usize;
         if self.pieces[at] != key {
             let piece = padded.get(..length).unwrap_or_default();
-            self.counts[at] = self.encode(vocabulary, piece).len() as u8;
+            let count = if vocabulary.is_built_in() {
+                count_by_merging(vocabulary, padded, length)
+            } else {
+                self.encode(vocabulary, piece).len()
+            };
+            self.counts[at] = count as u8;
             self.pieces[at] = key;
         }
         usize::from(self.counts[at])
@@ -195,4 +203,54 @@ fn stand_by_merging(vocabulary: &Vocabulary, left: u32, right: u32) -> bool {
         }
     }
     parts == [left, right]
+}
+
+/// How many tokens a piece of 1 to 15 bytes comes to in a vocabulary that has every byte and no
+/// token of later ones: its bytes merged as the encoding is defined, the lowest token first.
+#[inline(never)]
+fn count_by_merging(vocabulary: &Vocabulary, piece: [u8; 16], length: usize) -> usize {
+    let mut tokens = [0; 16];
+    // What the token at a place and the one behind it merge into, with the place below it, so that
+    // the least of them says both.
+    let mut merges = [u32::MAX; 16];
+    let merge =
+        |into: Option<u32>, at: usize| into.map_or(u32::MAX, |token| token << 4 | at as u32);
+    for (at, byte) in piece.iter().enumerate().take(length) {
+        let Some(first) = vocabulary.step(vocabulary.root(), *byte) else { return 0 };
+        tokens[at] = first.token.unwrap_or(0);
+        if at + 1 < length {
+            // Two bytes merge into the token that they spell, if there is one.
+            let both = vocabulary.step(first.place, piece[(at + 1) & 15]);
+            merges[at] = merge(both.and_then(|both| both.token), at);
+        }
+    }
+    // A bit for every place where a token starts.
+    let mut starts = (1_u32 << length) - 1;
+    loop {
+        let (mut rest, mut least) = (starts, u32::MAX);
+        while rest != 0 {
+            least = least.min(merges[rest.trailing_zeros() as usize & 15]);
+            rest &= rest - 1;
+        }
+        if least == u32::MAX {
+            return starts.count_ones() as usize;
+        }
+        let (token, at) = (least >> 4, least as usize & 15);
+        let behind = |starts: u32| starts & !1 << at;
+        let gone = behind(starts).trailing_zeros();
+        starts &= !(1 << gone);
+        tokens[at] = token;
+        merges[at] = u32::MAX;
+        merges[gone as usize & 15] = u32::MAX;
+        if behind(starts) != 0 {
+            let next = tokens[behind(starts).trailing_zeros() as usize & 15];
+            merges[at] = merge(vocabulary.merged(token, next), at);
+        }
+        let before = starts & !(u32::MAX << at);
+        if before != 0 {
+            let previous = 31 - before.leading_zeros() as usize;
+            let left = tokens[previous & 15];
+            merges[previous & 15] = merge(vocabulary.merged(left, token), previous);
+        }
+    }
 }

@@ -28,6 +28,18 @@ pub(crate) trait Sink {
         ends: u64,
         scratch: &mut Scratch,
     );
+    /// The same of two windows, one behind the other.
+    #[inline(always)]
+    fn blocks(
+        &mut self,
+        vocabulary: &Vocabulary,
+        blocks: [(&[u8; WINDOW], u64); 2],
+        scratch: &mut Scratch,
+    ) {
+        for (window, ends) in blocks {
+            self.block(vocabulary, window, ends, scratch);
+        }
+    }
     /// Takes the tokens of any piece.
     fn tokens(&mut self, tokens: &[u32]);
     /// Whether the rest of the text is of no interest.
@@ -124,14 +136,8 @@ fn each<const PATTERN: u8, const SETTLED: bool>(
                 &padded
             }
         };
-        let Some(block) = window.first_chunk() else { return at };
         let filled = rest.len().min(BLOCK);
-        let is_ascii = block.first_chunk::<8>().is_some_and(|first| first.is_ascii());
-        let ends = if is_ascii {
-            block::ends::<PATTERN>(block, filled, filled < BLOCK && !SETTLED)
-        } else {
-            0
-        };
+        let ends = ends_of::<PATTERN>(window, filled, filled < BLOCK && !SETTLED);
         if ends == 0 {
             let next = split::next(pattern, text, at);
             if SETTLED && next.open {
@@ -145,11 +151,32 @@ fn each<const PATTERN: u8, const SETTLED: bool>(
             }
             at = next.end;
         } else {
-            sink.block(vocabulary, window, ends, scratch);
-            at += BLOCK - 1 - ends.leading_zeros() as usize;
+            let step = BLOCK - 1 - ends.leading_zeros() as usize;
+            at += step;
+            // Two at once where there are two: the second's look-ups don't wait for the first's.
+            let second = rest.get(step..).and_then(<[u8]>::first_chunk::<WINDOW>);
+            let Some(second) = second else {
+                sink.block(vocabulary, window, ends, scratch);
+                continue;
+            };
+            let more = ends_of::<PATTERN>(second, BLOCK, false);
+            sink.blocks(vocabulary, [(window, ends), (second, more)], scratch);
+            at += (BLOCK - more.leading_zeros() as usize).saturating_sub(1);
         }
     }
     at
+}
+
+/// The ends of the pieces of a window's block, of which so many bytes are text; none where it needs
+/// a closer look.
+#[inline(always)]
+fn ends_of<const PATTERN: u8>(window: &[u8; WINDOW], filled: usize, last: bool) -> u64 {
+    match window.first_chunk() {
+        Some(block) if block.first_chunk::<8>().is_some_and(|first| first.is_ascii()) => {
+            block::ends::<PATTERN>(block, filled, last)
+        }
+        _ => 0,
+    }
 }
 
 /// The same a piece at a time, for the patterns that have no form for blocks.
@@ -262,6 +289,24 @@ impl Counter {
         missed
     }
 
+    /// Counts the pieces of a window, of which some are no tokens.
+    #[inline(always)]
+    fn found(
+        &mut self,
+        vocabulary: &Vocabulary,
+        window: &[u8; WINDOW],
+        ends: u64,
+        mut missed: u64,
+        scratch: &mut Scratch,
+    ) {
+        self.total += u64::from(ends.count_ones() - missed.count_ones());
+        while missed != 0 {
+            let start = missed.trailing_zeros() as usize;
+            missed &= missed - 1;
+            self.missed(vocabulary, window, start, ends, scratch);
+        }
+    }
+
     /// Counts the piece that starts at `start` and is no token.
     #[inline(never)]
     fn missed(
@@ -290,12 +335,20 @@ impl Sink for Counter {
         ends: u64,
         scratch: &mut Scratch,
     ) {
-        let mut missed = Self::missing(vocabulary, window, ends);
-        self.total += u64::from(ends.count_ones() - missed.count_ones());
-        while missed != 0 {
-            let start = missed.trailing_zeros() as usize;
-            missed &= missed - 1;
-            self.missed(vocabulary, window, start, ends, scratch);
+        let missed = Self::missing(vocabulary, window, ends);
+        self.found(vocabulary, window, ends, missed, scratch);
+    }
+
+    #[inline(always)]
+    fn blocks(
+        &mut self,
+        vocabulary: &Vocabulary,
+        blocks: [(&[u8; WINDOW], u64); 2],
+        scratch: &mut Scratch,
+    ) {
+        let missed = blocks.map(|(window, ends)| Self::missing(vocabulary, window, ends));
+        for ((window, ends), missed) in blocks.into_iter().zip(missed) {
+            self.found(vocabulary, window, ends, missed, scratch);
         }
     }
 

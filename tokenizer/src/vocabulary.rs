@@ -191,6 +191,13 @@ impl Vocabulary {
         self.initial
     }
 
+    /// Whether it comes with the crate: every byte is a token of it, and no token is made of later
+    /// ones.
+    #[inline(always)]
+    pub(crate) const fn is_built_in(&self) -> bool {
+        self.more.is_none()
+    }
+
     /// Whether the token's merges are not in the order of their ranks.
     #[inline(always)]
     pub(crate) fn is_irregular(&self, token: u32) -> bool {
