@@ -173,9 +173,18 @@ impl PriceCard {
 
     /// The rates that apply to a call with so many input tokens.
     pub fn rates(&self, input_tokens: u64) -> Result<&Rates, PriceError> {
+        Ok(&self.tier(input_tokens)?.rates)
+    }
+
+    /// The threshold above which a usage's rates hold: which of the card's prices its lines are at.
+    pub fn threshold(&self, usage: &Usage) -> Result<u64, PriceError> {
+        Ok(self.tier(input(usage)?)?.above_input_tokens)
+    }
+
+    fn tier(&self, input_tokens: u64) -> Result<&Tier, PriceError> {
         self.check()?;
         let tier = self.tiers.iter().rev().find(|tier| reached(tier, input_tokens));
-        tier.map(|tier| &tier.rates).ok_or(PriceError::BadTiers)
+        tier.ok_or(PriceError::BadTiers)
     }
 
     fn visit(
@@ -183,9 +192,7 @@ impl PriceCard {
         usage: &Usage,
         mut line: impl FnMut(CostLine) -> Result<(), PriceError>,
     ) -> Result<(), PriceError> {
-        let mut inputs = usage.iter().filter(|(class, _)| class.is_input());
-        let input = inputs.try_fold(0_u64, |sum, (_, count)| sum.checked_add(count));
-        let rates = self.rates(input.ok_or(Overflow)?)?;
+        let rates = self.rates(input(usage)?)?;
         for (class, quantity) in usage.iter().filter(|(_, quantity)| *quantity > 0) {
             let unit_price = rates.resolve(class).ok_or(PriceError::Unpriced(class))?;
             line(CostLine::new(Some(class), quantity, unit_price)?)?;
@@ -241,6 +248,12 @@ impl fmt::Display for PriceError {
 
 impl std::error::Error for PriceError {}
 
+/// All that went in.
+fn input(usage: &Usage) -> Result<u64, Overflow> {
+    let mut inputs = usage.iter().filter(|(class, _)| class.is_input());
+    inputs.try_fold(0_u64, |sum, (_, count)| sum.checked_add(count)).ok_or(Overflow)
+}
+
 /// The first tier also holds for a call without any input.
 fn reached(tier: &Tier, input_tokens: u64) -> bool {
     tier.above_input_tokens == 0 || input_tokens > tier.above_input_tokens
@@ -289,6 +302,8 @@ mod tests {
             let cost = card().cost(&usage, Rounding::HalfEven);
             assert_eq!(cost, Ok(Money::from_nanos(nanos)), "{usage:?}");
             let pico: i128 = card().lines(&usage).unwrap().iter().map(|line| line.pico).sum();
+            let above = if nanos == 1_000_050_000 { 200_000 } else { 0 };
+            assert_eq!(card().threshold(&usage), Ok(above), "{usage:?}");
             assert_eq!(Money::from_pico(pico, Rounding::HalfEven).map_err(PriceError::from), cost);
         }
     }

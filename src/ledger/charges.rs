@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use rusqlite::{params_from_iter, types::Value};
-use tollgate_accounting::{Class, CostLine, PriceCard, Timestamp};
+use tollgate_accounting::{Class, CostLine, PriceCard, ServiceTier, Timestamp};
 
 use super::report::{Filter, Reader};
 use super::rollup::Facet;
@@ -27,6 +27,8 @@ pub struct Place {
     pub provider: Arc<str>,
     /// Its model.
     pub model: Arc<str>,
+    /// The caller's tags, as canonical `a=1,b=2`.
+    pub tags: Option<Arc<str>>,
 }
 
 /// What is priced at one price; `class` is none for a fee on each request.
@@ -38,6 +40,10 @@ pub struct Item {
     pub class: &'static str,
     /// The version of the price card.
     pub card: Arc<str>,
+    /// The tier the provider says it was processed in; standard where it says none that is known.
+    pub tier: ServiceTier,
+    /// The card's price is that of calls with more input tokens than this.
+    pub above: u64,
     /// The price of one, in pico-dollars.
     pub unit_pico: u64,
 }
@@ -94,7 +100,10 @@ impl Charges {
             account: entry.account.clone(),
             provider: entry.provider.clone(),
             model: entry.model.clone(),
+            tags: entry.tags.clone(),
         };
+        let above = card.and_then(|card| card.threshold(&entry.usage).ok()).unwrap_or_default();
+        let tier = entry.tier.as_deref().and_then(ServiceTier::reported).unwrap_or_default();
         let lines = card.filter(|_| !entry.usage.is_empty());
         let lines = lines.and_then(|card| card.lines(&entry.usage).ok()).unwrap_or_default();
         let mut listed = 0_i128;
@@ -102,7 +111,7 @@ impl Charges {
             listed += pico;
             let class = class.map_or("request", Class::name);
             let (card, unit_pico) = (entry.card.clone(), unit_price.pico());
-            let item = Item { place: place.clone(), class, card, unit_pico };
+            let item = Item { place: place.clone(), class, card, tier, above, unit_pico };
             let (count, sum) = self.lines.entry(item).or_default();
             *count = count.saturating_add(*quantity);
             *sum += pico;

@@ -20,7 +20,8 @@ async fn used() -> Stage {
     large["model"] = json!("gpt-4o");
     assert_eq!(beta.post(CHAT, &large).await.status, 200);
     let embed = json!({"model": "text-embedding-3-small", "input": "one two three"});
-    assert_eq!(beta.post(EMBEDDINGS, &embed).await.status, 200);
+    let tagged = beta.and_header("x-tollgate-tags", "team=red");
+    assert_eq!(tagged.post(EMBEDDINGS, &embed).await.status, 200);
     stage.nothing_held().await;
     stage
 }
@@ -182,6 +183,10 @@ async fn a_focus_export_and_a_statement_come_to_what_the_report_says() {
     assert_eq!(tokens("input", "gpt-4o-mini"), 6 * 40);
     assert_eq!(tokens("cache read", "gpt-4o-mini"), 6 * 10);
     assert_eq!(tokens("output", "gpt-4o"), 7);
+    // A tenant itself is the billing account, and no sub account of its own; tags are an object.
+    assert!(export.contains(",acme/search,acme/search,,"), "{export}");
+    assert!(!export.contains(",beta,beta,,") && export.contains(",beta,beta,USD,"), "{export}");
+    assert!(export.contains(r#","{""team"":""red""}","#), "{export}");
 
     let statement = stage.gateway.run(&["statement", "--account", "acme"]);
     assert!(statement.status.success(), "{statement:?}");

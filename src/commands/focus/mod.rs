@@ -1,21 +1,25 @@
 //! `tollgate report --format focus`: charges as the FinOps Open Cost and Usage Specification (FOCUS,
-//! version 1.4) has its Cost and Usage dataset. One row per account, model, class of tokens, price and
-//! day; what lies between the lines and the charge is a row of its own.
+//! version 1.4) has its Cost and Usage dataset. One row per account, tags, model, class of tokens, price
+//! and day; what lies between the lines and the charge is a row of its own.
 //!
 //! Days and billing periods are in UTC, as the specification's date format asks.
 
 mod rules;
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, bail};
 use jiff::tz::TimeZone;
+use serde_json::Value;
 use tollgate::cli::{Cell, Column, Format, Output, Table};
 use tollgate::config::Snapshot;
 use tollgate::ledger::{Apart, Charges, Filter, Item, Place, Reader, dollars};
+use tollgate_accounting::ServiceTier;
 
 const DAY: i64 = 86_400 * 1_000_000;
 
 /// The columns, in the order of the specification; the last is our own.
-const COLUMNS: [&str; 32] = [
+const COLUMNS: [&str; 35] = [
     "BilledCost",
     "BillingAccountId",
     "BillingAccountName",
@@ -36,6 +40,7 @@ const COLUMNS: [&str; 32] = [
     "InvoiceIssuerName",
     "ListCost",
     "ListUnitPrice",
+    "PricingCategory",
     "PricingQuantity",
     "PricingUnit",
     "ServiceCategory",
@@ -44,9 +49,11 @@ const COLUMNS: [&str; 32] = [
     "ServiceSubcategory",
     "SkuId",
     "SkuMeter",
+    "SkuPriceDetails",
     "SkuPriceId",
     "SubAccountId",
     "SubAccountName",
+    "Tags",
     "x_PriceVersion",
 ];
 
@@ -95,8 +102,21 @@ fn rows(charges: &Charges, snapshot: &Snapshot) -> Result<Vec<Vec<Field>>> {
 }
 
 fn usage(item: &Item, count: u64, pico: i128, snapshot: &Snapshot) -> Result<Vec<Field>> {
-    let Item { place, class, card, unit_pico } = item;
+    let Item { place, class, card, tier, above, unit_pico } = item;
     let sku = format!("{}/{}", place.provider, place.model);
+    let mut price = format!("{sku}/{class}");
+    let mut details = BTreeMap::from([
+        ("x_ServiceTier", Value::from(tier.name())),
+        ("x_TokenClass", Value::from(*class)),
+    ]);
+    if *tier != ServiceTier::Standard {
+        price.push_str(&format!("/{tier}"));
+    }
+    if *above > 0 {
+        price.push_str(&format!("/above-{above}"));
+        details.insert("x_AboveInputTokens", Value::from(above.to_string()));
+    }
+    let details = serde_json::to_string(&details)?;
     let unit = match *class {
         "request" => "Requests",
         "web_search" => "Searches",
@@ -108,12 +128,22 @@ fn usage(item: &Item, count: u64, pico: i128, snapshot: &Snapshot) -> Result<Vec
         "ConsumedQuantity" | "PricingQuantity" => count.clone(),
         "ConsumedUnit" | "PricingUnit" => Some(unit.to_owned()),
         "ListUnitPrice" => Some(dollars(i128::from(*unit_pico))),
+        // Every price stands in a card before the call comes.
+        "PricingCategory" => Some("Standard".to_owned()),
         "SkuId" => Some(sku.clone()),
         "SkuMeter" => Some(class.replace('_', " ")),
-        "SkuPriceId" => Some(format!("{sku}/{class}")),
+        "SkuPriceDetails" => Some(details.clone()),
+        "SkuPriceId" => Some(price.clone()),
         "x_PriceVersion" => Some(card.to_string()),
         _ => None,
     })
+}
+
+/// `a=1,b=2` as a JSON object.
+fn object(tags: &str) -> Result<String> {
+    let pairs: BTreeMap<&str, &str> =
+        tags.split(',').filter_map(|pair| pair.split_once('=')).collect();
+    Ok(serde_json::to_string(&pairs)?)
 }
 
 fn difference(place: &Place, why: Apart, pico: i128, snapshot: &Snapshot) -> Result<Vec<Field>> {
@@ -131,7 +161,7 @@ fn common(
     cost: &str,
     own: impl Fn(&str) -> Field,
 ) -> Result<Vec<Field>> {
-    let Place { day, account, provider, model } = place;
+    let Place { day, account, provider, model, tags } = place;
     let tenant = account.split('/').next().unwrap_or_default();
     let name = |path: &str| {
         let found = snapshot.accounts.iter().find(|account| account.path == path);
@@ -142,6 +172,9 @@ fn common(
     let next = month.checked_add(jiff::Span::new().months(1))?;
     let at = |time: jiff::Timestamp| Some(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     let text = |text: &str| Some(text.to_owned());
+    // The tenant itself is the billing account, and no sub account of it.
+    let sub = Some(&**account).filter(|account| *account != tenant);
+    let tags = tags.as_deref().map(object).transpose()?;
     let field = |column: &str| {
         Ok(match column {
             "BilledCost" | "ContractedCost" | "EffectiveCost" | "ListCost" => text(cost),
@@ -160,8 +193,9 @@ fn common(
             "ServiceCategory" => text("AI and Machine Learning"),
             "ServiceName" => text(model),
             "ServiceSubcategory" => text("Generative AI"),
-            "SubAccountId" => text(account),
-            "SubAccountName" => Some(name(account)),
+            "SubAccountId" => sub.map(str::to_owned),
+            "SubAccountName" => sub.map(name),
+            "Tags" => tags.clone(),
             other => own(other),
         })
     };
