@@ -147,6 +147,7 @@ impl Bench {
             prompt: None,
             tags: None,
             terms: Terms::default(),
+            cache: None,
             stream: true,
         };
         self.opened.ledger.hold(Admission {

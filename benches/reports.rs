@@ -319,6 +319,7 @@ impl Call<'_> {
             prompt: (*model == "small" && roll >> 32 & 1 == 0).then(|| "summarize@1".into()),
             tags: tenant.is_multiple_of(4).then(|| "team=blue".into()),
             terms: Terms::default(),
+            cache: None,
             stream: true,
         };
         let now = tollgate::clock::now();

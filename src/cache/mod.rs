@@ -6,6 +6,7 @@ mod fingerprint;
 mod forms;
 mod policy;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -215,6 +216,18 @@ impl Cache {
         self.kept.weighted_size()
     }
 
+    /// What is kept now of each account's: bytes and replies.
+    pub fn held(&self) -> BTreeMap<Arc<str>, (u64, u64)> {
+        self.kept.run_pending_tasks();
+        let mut held: BTreeMap<Arc<str>, (u64, u64)> = BTreeMap::new();
+        for (_, kept) in &self.kept {
+            let (bytes, entries) = held.entry(kept.answer.account.clone()).or_default();
+            *bytes = bytes.saturating_add(kept.answer.weight() as u64);
+            *entries += 1;
+        }
+        held
+    }
+
     /// Replies kept now, about.
     pub fn entries(&self) -> u64 {
         self.kept.entry_count()
@@ -337,6 +350,17 @@ mod tests {
             assert!(cache.bytes() <= 10_000);
         }
         assert!(cache.bytes() > 0);
+    }
+
+    #[test]
+    fn what_is_held_is_told_by_account() {
+        let cache = cache(100_000);
+        for (at, account) in ["a", "b", "a"].into_iter().enumerate() {
+            cache.keep(key(at as u8), answer(account, 10));
+        }
+        let held = cache.held();
+        assert_eq!((held["a"].1, held["b"].1), (2, 1));
+        assert_eq!(held["a"].0 + held["b"].0, cache.bytes());
     }
 
     #[test]

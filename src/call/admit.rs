@@ -9,7 +9,7 @@ use super::media;
 use super::operation::Operation;
 use super::planning::Candidate;
 use crate::clock;
-use crate::ledger::{Admission, Attempt, CallFacts, Keyed, Ledger, OpenHold, Refused};
+use crate::ledger::{Admission, Attempt, CallFacts, Keyed, Ledger, Lookup, OpenHold, Refused};
 use crate::routing::Route;
 use crate::tenants::{Caller, Holds};
 
@@ -29,6 +29,8 @@ pub(super) struct Ask<'a, 'r> {
     /// What it asked for.
     pub(super) route: &'a Route,
     pub(super) keyed: Option<&'a Keyed>,
+    /// How it stands to the cache, where that may answer it.
+    pub(super) looked: Option<Lookup>,
 }
 
 /// An admitted call, and under which cap.
@@ -141,7 +143,7 @@ pub(super) fn take(
     first: Attempt,
     ask: Amounts,
 ) -> Result<OpenHold, Refused> {
-    let Ask { caller, inbound, operation, plan: _, route: _, keyed } = *asking;
+    let Ask { caller, inbound, operation, plan: _, route: _, keyed, looked } = *asking;
     let now = clock::now();
     let model: Arc<str> = operation.model().into();
     let prompt = inbound.prompt.as_ref();
@@ -170,6 +172,7 @@ pub(super) fn take(
             tags: inbound.tags.clone(),
             stream: operation.stream(),
             terms: caller.terms,
+            cache: looked,
         },
     })
 }

@@ -45,13 +45,29 @@ pub enum Cached {
         left: i64,
         /// Its entity tag.
         tag: String,
+        /// What the account was charged for it the first time.
+        saved: Money,
     },
     /// It is the answer of an identical call that was in flight.
-    Joined,
+    Joined {
+        /// What that was charged, where it is over.
+        saved: Option<Money>,
+    },
     /// There was none yet.
     Miss,
     /// The call cannot be answered from it, or its client did not want that.
     Bypass,
+}
+
+impl Cached {
+    /// What the call would have cost, as far as that is known.
+    pub fn saved(&self) -> Option<Money> {
+        match self {
+            Cached::Hit { saved, .. } => Some(*saved),
+            Cached::Joined { saved } => *saved,
+            Cached::Miss | Cached::Bypass => None,
+        }
+    }
 }
 
 /// Where a call's answer comes from.
@@ -228,9 +244,10 @@ pub(super) async fn give(
         Given::Kept(kept) => {
             let age = clock::now().micros().saturating_sub(made_at.micros()).max(0) / 1_000_000;
             let keep_for = i64::try_from(answer.keep_for.as_secs()).unwrap_or(i64::MAX);
-            Cached::Hit { age, left: keep_for.saturating_sub(age).max(0), tag: kept.tag.clone() }
+            let left = keep_for.saturating_sub(age).max(0);
+            Cached::Hit { age, left, tag: kept.tag.clone(), saved: *charged }
         }
-        Given::Joined(_) => Cached::Joined,
+        Given::Joined(_) => Cached::Joined { saved: Some(*charged) },
     };
     let from = Origin {
         provider: provider.clone(),

@@ -51,7 +51,7 @@ pub use whole::JSON;
 
 use crate::cache::{Answer, Content, Fingerprint, Form};
 use crate::clock;
-use crate::ledger::{KeyName, Keyed, Settled};
+use crate::ledger::{KeyName, Keyed, Lookup, Settled};
 use crate::routing::{End, NoRoute, Permit, Route, Target};
 use crate::tenants::Caller;
 
@@ -160,7 +160,8 @@ async fn made(
     match answers::look(&runtime, services, caller, inbound, operation, &route, cap.0)? {
         answers::Seat::Kept(answer) => {
             let (keyed, route) = (keyed.as_ref(), &*route);
-            let ask = admit::Ask { caller, inbound, operation, plan: &[], route, keyed };
+            let looked = Some(Lookup::Hit);
+            let ask = admit::Ask { caller, inbound, operation, plan: &[], route, keyed, looked };
             answers::give(services, &ask, first, answers::Given::Kept(&answer)).await
         }
         answers::Seat::Make(fill, cached) => {
@@ -245,7 +246,10 @@ async fn make(
     let plan = planned.candidates;
     let likely = sizes.likely(caller, &plan, operation.choices());
     let (plan, keyed, route) = (&*plan, keyed.as_ref(), &*route);
-    let ask = admit::Ask { caller, inbound, operation, plan, route, keyed };
+    // One that wants its answer made anew could not be answered from what is kept.
+    let wanted = inbound.cache_use() == CacheUse::Allowed && cached == Some(Cached::Miss);
+    let looked = wanted.then_some(Lookup::Miss);
+    let ask = admit::Ask { caller, inbound, operation, plan, route, keyed, looked };
     let admit = || admit::admit(ledger, &ask, cap, likely);
     let admit::Admitted { hold, cap, step } = services.queues.admit(admit).await?;
     if keyed.is_some_and(|keyed| keyed.name.is_of_line()) {

@@ -20,7 +20,7 @@ use super::{
     Answered, Cached, CallError, Inbound, Making, Operation, Origin, Reply, Served, Streamed,
     Worker, make,
 };
-use crate::ledger::{OpenHold, Outcome, Refused};
+use crate::ledger::{Lookup, OpenHold, Outcome, Refused};
 use crate::tenants::Caller;
 
 /// The longest that a call waits for the first one's reply to begin.
@@ -41,7 +41,8 @@ pub(super) async fn serve(
         Boarding::Follow(first) => {
             let route = making.route.clone();
             let route = &*route;
-            let ask = Ask { caller, inbound, operation, plan: &[], route, keyed: None };
+            let looked = Some(Lookup::Joined);
+            let ask = Ask { caller, inbound, operation, plan: &[], route, keyed: None, looked };
             let joined = tokio::time::timeout(LONGEST, first.joined()).await;
             return match joined.unwrap_or(Joined::TooLate) {
                 Joined::Reply(reader) => along(worker, &ask, reader).await,
@@ -59,7 +60,8 @@ pub(super) async fn serve(
     // The one before may have ended between our look and our turn.
     if let Some(answer) = fill.kept() {
         let route = &*making.route;
-        let ask = Ask { caller, inbound, operation, plan: &[], route, keyed: None };
+        let looked = Some(Lookup::Hit);
+        let ask = Ask { caller, inbound, operation, plan: &[], route, keyed: None, looked };
         return answers::give(services, &ask, None, Given::Kept(&answer)).await;
     }
     making.fill = Some(fill);
@@ -173,7 +175,7 @@ async fn along(worker: &Worker, ask: &Ask<'_, '_>, reader: Reader) -> Result<Ser
         attempts: 0,
         max_output_tokens,
         dropped: reader.from().dropped.clone(),
-        cached: Some(Cached::Joined),
+        cached: Some(Cached::Joined { saved: None }),
         end: ask.route.end.clone(),
     };
     let along = Along { reader: reader.of_another(), hold: Some(hold) };

@@ -11,7 +11,7 @@ use tollgate::cli::{
 };
 use tollgate::clock;
 use tollgate::config::Snapshot;
-use tollgate::http::view::{Figure, measures};
+use tollgate::http::view::{Figure, measures, thousandths};
 use tollgate::ledger::{Filter, GroupBy, Measure, Question, Reader, ReportRow};
 use tollgate_accounting::Timestamp;
 
@@ -143,6 +143,7 @@ pub(super) fn table(
     let says = |at: usize| {
         figures.iter().any(|row| match row.get(at) {
             Some((_, Figure::Count(count))) => count.unwrap_or(0) != 0,
+            Some((_, Figure::Share(share))) => share.is_some(),
             Some((_, Figure::Money(money))) => money.nanos() != 0,
             None => false,
         })
@@ -187,6 +188,8 @@ fn cell(figure: Figure) -> Cell {
     match figure {
         Figure::Count(Some(count)) => Cell::Integer(count.into()),
         Figure::Count(None) => Cell::Null,
+        Figure::Share(Some(share)) => Cell::Decimal(thousandths(share)),
+        Figure::Share(None) => Cell::Null,
         Figure::Money(money) => Cell::Money(money),
     }
 }

@@ -11,13 +11,20 @@ use super::admin::{Admin, Problem};
 use super::query;
 use crate::cache::{Cache, Purge};
 
-/// How much is kept, of how much, and how many clients wait for replies that others may join.
+/// How much is kept, of how much, for whom, and how many clients wait for replies that others may join.
 pub(super) async fn kept(State(admin): State<Admin>) -> Result<Response, Problem> {
     let cache = cache(&admin)?;
+    let held = cache.held().into_iter().map(|(account, (bytes, entries))| {
+        json!({ "account": &*account, "bytes": bytes, "entries": entries })
+    });
+    let accounts: Vec<_> = held.collect();
     let (bytes, entries) = (cache.bytes(), cache.entries());
     let most = cache.policy().bounds.max_bytes;
     let waiting = admin.together.clients();
-    let told = json!({ "bytes": bytes, "entries": entries, "max_bytes": most, "waiting": waiting });
+    let told = json!({
+        "bytes": bytes, "entries": entries, "max_bytes": most, "waiting": waiting,
+        "accounts": accounts,
+    });
     Ok(super::json(&told))
 }
 

@@ -135,17 +135,20 @@ fn origin(headers: &mut HeaderMap, from: &Origin) {
     }
     if let Some(cached) = cached {
         let word = match cached {
-            Cached::Hit { age, left, tag } => {
+            Cached::Hit { age, left, tag, .. } => {
                 put(headers, header::AGE, &age.to_string());
                 put(headers, header::CACHE_CONTROL, &format!("private, max-age={left}"));
                 put(headers, header::ETAG, tag);
                 "hit"
             }
-            Cached::Joined => "joined",
+            Cached::Joined { .. } => "joined",
             Cached::Miss => "miss",
             Cached::Bypass => "bypass",
         };
         put(headers, HeaderName::from_static("x-tollgate-cache"), word);
+        if let Some(saved) = cached.saved() {
+            put(headers, HeaderName::from_static("x-tollgate-saved-usd"), &saved.to_string());
+        }
     }
     if !dropped.is_empty() {
         put(headers, HeaderName::from_static("x-tollgate-dropped"), &dropped.join(", "));

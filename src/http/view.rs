@@ -9,7 +9,7 @@ use super::error::amount;
 use crate::call::Operation;
 use crate::call::quote::{LeftOut, Offer, Quote, Taken};
 use crate::ledger::{
-    CallId, Entry, GroupBy, KeyRow, Kind, Measure, Reader, Refused, ReportRow, StoreError,
+    CallId, Entry, GroupBy, KeyRow, Kind, Lookup, Measure, Reader, Refused, ReportRow, StoreError,
     SubscriptionRow,
 };
 
@@ -34,6 +34,7 @@ pub fn explain(reader: &Reader, id: CallId) -> Result<Option<Explained>, StoreEr
         "stream": last.stream,
         "received_at": last.received_at.to_string(),
         "outcome": last.outcome.name(),
+        "cache": last.cache.map(Lookup::name),
         "requests": entries.iter().map(|e| e.requests).sum::<u64>(),
         "input_tokens": entries.iter().map(|e| e.posted_input).sum::<u64>(),
         "output_tokens": entries.iter().map(|e| e.posted_output).sum::<u64>(),
@@ -276,7 +277,16 @@ pub fn measures(row: &ReportRow) -> impl Iterator<Item = (&'static str, Figure)>
         let millis = times.percentile_ms(per_cent).map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
         (name, Figure::Count(millis))
     });
-    sums.chain(times)
+    sums.chain([("cache_hit_rate", Figure::Share(hit_rate(row)))]).chain(times)
+}
+
+/// Of the calls that the gateway's own cache could answer, how many it did, in thousandths; none where
+/// there were none.
+fn hit_rate(row: &ReportRow) -> Option<i64> {
+    let hits = row.count(Measure::CacheHits);
+    let all = hits.saturating_add(row.count(Measure::CacheMisses));
+    // In whole numbers, and wide: a sum of counts may be as large as there are.
+    i64::try_from((i128::from(hits) * 1_000).checked_div(i128::from(all))?).ok()
 }
 
 /// Times that a report tells, in milliseconds: the name, whether to the first byte, the per cent.
@@ -293,15 +303,18 @@ const PERCENTILES: [(&str, bool, u64); 5] = [
 pub enum Figure {
     /// A number; none where nothing was measured.
     Count(Option<i64>),
+    /// Thousandths of a whole; none where there is no whole.
+    Share(Option<i64>),
     /// Dollars.
     Money(Money),
 }
 
 impl Figure {
-    /// As JSON: money as a decimal string.
+    /// As JSON: money and shares as decimal strings.
     pub fn json(self) -> Value {
         match self {
             Figure::Count(count) => count.into(),
+            Figure::Share(share) => share.map(thousandths).into(),
             Figure::Money(money) => money.to_string().into(),
         }
     }

@@ -135,6 +135,7 @@ pub(super) fn adjustment(of: &Entry, legs: &Charge, card: &str, why: String) -> 
         error: Some(why.into()),
         why: None,
         reported_cost: None,
+        cache: None,
         requests: 0,
         usage: Usage::new(),
         input_provenance: None::<Provenance>,

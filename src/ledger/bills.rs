@@ -223,6 +223,7 @@ fn of_bill(provider: &str, day: &str, model: &str) -> Entry {
         tier: None,
         why: None,
         reported_cost: None,
+        cache: None,
         terms: None,
         card: "bill".into(),
         charged: Money::ZERO,

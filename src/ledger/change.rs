@@ -61,6 +61,7 @@ impl Change {
             tier: None,
             why: None,
             reported_cost: None,
+            cache: None,
             terms: None,
         }
     }

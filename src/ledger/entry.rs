@@ -91,6 +91,17 @@ pub enum Outcome {
     Recovered,
 }
 
+/// How a call that the gateway's own cache may answer stood to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// Its answer was kept.
+    Hit,
+    /// Its answer was being made for an identical call.
+    Joined,
+    /// It had to be made.
+    Miss,
+}
+
 macro_rules! named {
     ($type:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
         impl $type {
@@ -121,6 +132,8 @@ named!(Outcome {
     Joined = "joined",
     Recovered = "recovered",
 });
+
+named!(Lookup { Hit = "hit", Joined = "joined", Miss = "miss" });
 
 /// One row. Column names of `schema/` are these field names; money in nano-dollars.
 #[derive(Clone, Debug, PartialEq)]
@@ -197,6 +210,8 @@ pub struct Entry {
     pub saved: Money,
     /// What was held when it was settled.
     pub held: Money,
+    /// How the call stood to the cache; none where that could not answer it, and where nobody knows.
+    pub cache: Option<Lookup>,
     /// From receipt to the provider's first byte.
     pub first_byte_us: Option<i64>,
     /// From receipt to settlement.
@@ -209,7 +224,7 @@ pub(super) const COLUMNS: &str = "id, attempt, kind, at, received_at, account, k
     input, cache_read, cache_write, cache_write_long, audio_input, image_input, output, reasoning, \
     audio_output, image_output, web_search, input_provenance, output_provenance, counted_input, \
     delivered_output, posted_input, posted_output, card, charged, owed, markup, absorbed, saved, \
-    held, first_byte_us, total_us, tier, terms, why, reported_cost";
+    held, first_byte_us, total_us, tier, terms, why, reported_cost, cache";
 
 /// The chain's start: the hash before the first row.
 pub(super) const GENESIS: [u8; 32] = [0; 32];
@@ -290,6 +305,7 @@ impl Entry {
             absorbed,
             saved,
             held,
+            cache,
             first_byte_us,
             total_us,
         } = self;
@@ -330,7 +346,8 @@ impl Entry {
         let terms = terms.map(|m| format!("{}/{}", m.share(), m.fee().nanos()));
         to.later("terms", terms.as_deref())?;
         to.later("why", why.as_deref())?;
-        to.later_integer("reported_cost", reported_cost.map(Money::nanos))
+        to.later_integer("reported_cost", reported_cost.map(Money::nanos))?;
+        to.later("cache", cache.map(Lookup::name))
     }
 
     /// Reads a row selected as `COLUMNS`, starting at column `from`.
@@ -373,6 +390,7 @@ impl Entry {
             absorbed: c.money()?,
             saved: c.money()?,
             held: c.money()?,
+            cache: None,
             first_byte_us: c.value()?,
             total_us: c.value()?,
         };
@@ -380,7 +398,8 @@ impl Entry {
         let terms = c.terms()?;
         let why = c.optional()?;
         let reported_cost = c.value::<Option<i64>>()?.map(Money::from_nanos);
-        Ok(Entry { tier, terms, why, reported_cost, ..entry })
+        let cache = c.value::<Option<String>>()?.and_then(|name| Lookup::from_name(&name));
+        Ok(Entry { tier, terms, why, reported_cost, cache, ..entry })
     }
 }
 

@@ -59,7 +59,7 @@ pub use change::Change;
 pub use charges::{Apart, Charges, Item, Place, dollars};
 pub use directory::KeyRow;
 pub use drift::Drift;
-pub use entry::{CallId, Counted, Entry, Kind, Outcome};
+pub use entry::{CallId, Counted, Entry, Kind, Lookup, Outcome};
 pub use files::{FileQuota, FileRow, Page};
 pub use idempotency::{KeptReply, KeyInUse, KeyName, Keyed, Used};
 pub use open_hold::{Aboard, Durable, Held, OpenHold, Party, Settled, Stop, output_cost};

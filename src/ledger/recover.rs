@@ -230,6 +230,7 @@ fn read(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Result<Found
         tags: row.get::<_, Option<String>>(9)?.map(Into::into),
         stream: row.get(10)?,
         terms: terms(row)?,
+        cache: None,
     };
     let held = Amounts {
         requests: row.get(16)?,

@@ -10,7 +10,7 @@ use tollgate_accounting::{
     PriceList, Provenance, Rounding, ServiceTier, Terms, Timestamp, Usage,
 };
 
-use super::entry::{CallId, Counted, Entry, Kind, Outcome, named};
+use super::entry::{CallId, Counted, Entry, Kind, Lookup, Outcome, named};
 
 /// Counts beyond this are not believed: a provider that reports them is broken, and our own count is
 /// taken instead. (The largest context windows are near 10^7 tokens.)
@@ -42,6 +42,8 @@ pub struct CallFacts {
     pub stream: bool,
     /// On what terms the account is charged.
     pub terms: Terms,
+    /// How it stood to the cache; a call that is settled after a crash does not know any more.
+    pub cache: Option<Lookup>,
 }
 
 impl CallFacts {
@@ -267,6 +269,7 @@ pub(super) fn post(
             absorbed: charge.absorbed(),
             saved: charge.saved(),
             held: if last { held.cost } else { Money::ZERO },
+            cache: facts.cache,
             first_byte_us: attempt.first_byte_at.map(|t| t.micros() - facts.received_at.micros()),
             total_us: now.micros() - facts.received_at.micros(),
         };

@@ -320,6 +320,14 @@ async fn a_prompts_answer_is_given_again_for_the_same_version_alone() {
     let other = client.post("/v1/prompts/extract", &body).await;
     assert_eq!((said(&other), &other.json()["output"]), ("miss", &json!({"n": 2})));
     assert_eq!(set.upstream.count(), 2);
+    let report = set.gateway.run_json(&["report", "--by", "prompt", "--format", "json"]);
+    let rates: Vec<_> = report["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["prompt"].as_str().unwrap(), row["cache_hit_rate"].as_str().unwrap()))
+        .collect();
+    assert!(rates.len() == 2 && rates.iter().any(|(_, rate)| *rate == "0.5"), "{rates:?}");
 }
 
 #[tokio::test]

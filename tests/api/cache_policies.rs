@@ -107,3 +107,63 @@ fn a_policy_for_what_is_not_there_is_refused_with_the_nearest_name() {
         assert!(text.contains(problem), "{problem}: {text}");
     }
 }
+
+#[tokio::test]
+async fn reports_tell_of_the_calls_that_could_be_answered_how_many_were_and_what_that_saved() {
+    let tables = "[cache]\n\n[accounts.acme]\n[accounts.globex]\n";
+    let stage = Stage::new(tables).await;
+    let (acme, globex) = (stage.gateway.client("acme"), stage.gateway.client("globex"));
+    let body = fixed(chat("@@tokens=5@@"));
+    let first = acme.post(CHAT, &body).await;
+    assert_eq!((said(&first), first.header("x-tollgate-saved-usd")), ("miss", None));
+    let paid = stage.row(&first).await.charged_usd;
+    for _ in 0..2 {
+        let again = acme.post(CHAT, &body).await;
+        assert_eq!(said(&again), "hit");
+        assert_eq!(again.header("x-tollgate-saved-usd"), Some(&*paid));
+        assert_eq!(stage.row(&again).await.json["cache"], "hit");
+    }
+    // None of these could be answered: not fixed, not wanted, or wanted anew.
+    assert_eq!(said(&acme.post(CHAT, &chat("@@tokens=5@@")).await), "bypass");
+    for word in ["no-store", "refresh"] {
+        let answer = acme.and_header("x-tollgate-cache", word).post(CHAT, &body).await;
+        assert!(stage.row(&answer).await.json["cache"].is_null(), "{word}");
+    }
+    let mut failing = fixed(chat("@@status=500@@"));
+    failing["model"] = json!("gpt-4o");
+    assert_eq!(globex.post(CHAT, &failing).await.status, 502);
+    stage.nothing_held().await;
+    let figures = |row: &Value| {
+        let words = |name: &str| row[name].as_str().map(str::to_owned);
+        let saved = nanos(&words("saved_usd").unwrap());
+        let counts = ["requests", "cache_hits", "cache_misses"].map(|n| row[n].as_i64().unwrap());
+        (counts, words("cache_hit_rate"), saved)
+    };
+    let rate = |text: &str| Some(text.to_owned());
+    let told = |by: &str| stage.gateway.run_json(&["report", "--by", by, "--format", "json"]);
+    let of = |report: &Value, by: &str, name: &str| {
+        let rows = report["rows"].as_array().unwrap();
+        figures(rows.iter().find(|row| row[by] == name).unwrap())
+    };
+    let accounts = told("account");
+    let saved = 2 * nanos(&paid);
+    assert_eq!(of(&accounts, "account", "acme"), ([6, 2, 1], rate("0.666"), saved));
+    let globex = of(&accounts, "account", "globex");
+    assert_eq!((globex.0[1..].to_vec(), globex.1), (vec![0, 1], rate("0")));
+    let models = told("model");
+    assert_eq!(of(&models, "model", "gpt-4o-mini").1, rate("0.666"));
+    let csv = stage.gateway.run(&["report", "--by", "cache_hits", "--format", "csv"]);
+    assert!(!csv.status.success(), "it is a figure, not a group");
+    let csv = stage.gateway.run(&["report", "--by", "account", "--format", "csv"]);
+    let csv = String::from_utf8(csv.stdout).unwrap();
+    let mut lines = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let at = lines.next().unwrap().iter().position(|name| *name == "cache_hit_rate").unwrap();
+    assert!(lines.any(|line| line[0] == "acme" && line[at] == "0.666"), "{csv}");
+    let admin = stage.gateway.admin_client().get("/admin/reports?by=account&account=acme").await;
+    assert_eq!(figures(&admin.json()["rows"][0]), ([6, 2, 1], rate("0.666"), saved));
+    let held = stage.gateway.admin_client().get("/admin/cache").await.json();
+    let accounts = held["accounts"].as_array().unwrap();
+    assert_eq!((accounts.len(), &accounts[0]["account"]), (1, &json!("acme")));
+    assert_eq!((&accounts[0]["bytes"], accounts[0]["entries"].as_u64()), (&held["bytes"], Some(1)));
+    stage.gateway.audit().unwrap();
+}

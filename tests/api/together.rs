@@ -98,6 +98,8 @@ async fn identical_calls_at_once_are_one_call_and_one_charge() {
         assert!(outcomes.contains_key("joined"), "{outcomes:?}");
         let report = stage.gateway.run_json(&["report", "--by", "account", "--format", "json"]);
         let saved = nanos(report["rows"][0]["saved_usd"].as_str().unwrap());
+        let counts = ["cache_hits", "cache_misses"].map(|n| report["rows"][0][n].as_u64().unwrap());
+        assert_eq!(counts, [CROWD as u64 - 1, 1]);
         assert_eq!(saved, charged * i64::try_from(CROWD - 1).unwrap());
         stage.gateway.audit().unwrap();
     }

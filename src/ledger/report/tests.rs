@@ -64,6 +64,7 @@ fn entry(dice: &mut Dice) -> Entry {
         tier: dice.pick(&[None, Some("standard"), Some("flex")]).map(Into::into),
         why: None,
         reported_cost: None,
+        cache: None,
         terms: None,
         card: "c".into(),
         charged: money(owed - absorbed),

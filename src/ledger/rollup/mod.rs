@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tollgate_accounting::{Class, Provenance};
 
-use super::entry::{COLUMNS, Entry, Kind, Outcome};
+use super::entry::{COLUMNS, Entry, Kind, Lookup, Outcome};
 
 #[cfg(test)]
 pub(super) use hour::Quarters;
@@ -56,6 +56,10 @@ pub enum Measure {
     Tokenized,
     /// Calls with an estimated count.
     Estimated,
+    /// Calls that the gateway's own cache answered, or an identical call in flight.
+    CacheHits,
+    /// Calls that it could have answered, and did not have the answer.
+    CacheMisses,
     /// What tenants pay.
     Charged,
     /// What providers are owed.
@@ -73,7 +77,7 @@ pub(super) const MEASURES: usize = Measure::ALL.len();
 
 impl Measure {
     /// All of them, in the order of a report's columns.
-    pub const ALL: [Measure; 17] = [
+    pub const ALL: [Measure; 19] = [
         Measure::Requests,
         Measure::Attempts,
         Measure::Incomplete,
@@ -86,6 +90,8 @@ impl Measure {
         Measure::Reported,
         Measure::Tokenized,
         Measure::Estimated,
+        Measure::CacheHits,
+        Measure::CacheMisses,
         Measure::Charged,
         Measure::Owed,
         Measure::Markup,
@@ -108,6 +114,8 @@ impl Measure {
             Measure::Reported => "reported",
             Measure::Tokenized => "tokenized",
             Measure::Estimated => "estimated",
+            Measure::CacheHits => "cache_hits",
+            Measure::CacheMisses => "cache_misses",
             Measure::Charged => "charged",
             Measure::Owed => "owed",
             Measure::Markup => "markup",
@@ -214,6 +222,7 @@ impl Sums {
             Outcome::Failed | Outcome::Truncated | Outcome::Unreachable | Outcome::Expired
         );
         let whole = matches!(entry.outcome, Outcome::Completed | Outcome::Cached | Outcome::Joined);
+        let looked = entry.cache.map(|found| found != Lookup::Miss);
         let [reported, tokenized, estimated] = known(entry);
         let if_input = |value| if entry.posted_input > 0 { value } else { 0 };
         let written = class(Class::CacheWrite).saturating_add(class(Class::CacheWriteLong));
@@ -232,6 +241,8 @@ impl Sums {
                 Measure::Reported => i64::from(decides && reported),
                 Measure::Tokenized => i64::from(decides && tokenized),
                 Measure::Estimated => i64::from(decides && estimated),
+                Measure::CacheHits => i64::from(decides && looked == Some(true)),
+                Measure::CacheMisses => i64::from(decides && looked == Some(false)),
                 Measure::Charged => entry.charged.nanos(),
                 Measure::Owed => entry.owed.nanos(),
                 Measure::Markup => entry.markup.nanos(),

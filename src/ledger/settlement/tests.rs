@@ -34,6 +34,7 @@ fn facts() -> CallFacts {
         tags: None,
         stream: true,
         terms: Terms::default(),
+        cache: None,
     }
 }
 

@@ -153,6 +153,7 @@ fn hold(ledger: &Ledger, id: u128, seconds: i64) -> Result<OpenHold, Refused> {
         tags: None,
         terms: Terms::default(),
         stream: true,
+        cache: None,
     };
     let charged = ledger.with_book(|book| book.account("acme/a").unwrap());
     ledger.hold(Admission {
