@@ -33,6 +33,15 @@ impl<'a> Part<'a> {
         let why = || BadRequest::field(self.name, format!("`{}` is not text", self.name));
         std::str::from_utf8(self.content).map_err(|_| why())
     }
+
+    /// A field that is true or false.
+    pub(crate) fn flag(&self) -> Result<bool, BadRequest> {
+        match self.text()?.to_ascii_lowercase().as_str() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err(self.refused("it is true or false")),
+        }
+    }
 }
 
 /// Reads a form no field of which stands in it twice, but for lists, whose names say so.
@@ -137,14 +146,16 @@ pub(crate) fn write(parts: &[Part<'_>]) -> (String, Vec<u8>) {
     (format!("multipart/form-data; boundary={boundary}"), out)
 }
 
-/// A form with other values in these fields, as a request.
+/// A form with other values in these fields, and without those, as a request.
 pub(crate) fn posted(
     body: &[u8],
     path: &str,
     fields: &[(&str, &str)],
+    without: &[&str],
 ) -> Result<Encoded, BadRequest> {
     let mut parts = parts(body)?;
-    parts.retain(|part| fields.iter().all(|(name, _)| part.name != *name));
+    let set = |name| fields.iter().any(|(field, _)| *field == name);
+    parts.retain(|part| !set(part.name) && !without.contains(&part.name));
     parts.extend(fields.iter().map(|(name, value)| Part {
         name,
         file: None,

@@ -180,7 +180,7 @@ fn task(site: &Site, bytes: &[u8]) -> Result<Read, ProviderError> {
 }
 
 fn media(site: &Site, bytes: &[u8], told: &Told) -> Result<Read, ProviderError> {
-    let answer = told.media.unwrap_or(Answer::Pictures);
+    let answer = told.media.unwrap_or(Answer::Pictures { event: None });
     let MediaReply { usage, body, kind } = site.adapter.decode_media(answer, bytes)?;
     let output_tokens = usage.usage.get(Class::Output).and_then(|_| usage.usage.output_total());
     let body = body.map(Bytes::from);

@@ -191,6 +191,57 @@ async fn a_recording_is_charged_by_the_second_where_that_is_the_unit() {
 }
 
 #[tokio::test]
+async fn subtitles_are_written_from_a_reply_that_tells_the_seconds_and_charged_for_those() {
+    let stage = stage(RICH).await;
+    let client = stage.gateway.client("acme");
+    let told = "{\"text\":\"hello\",\"duration\":9.2,\"segments\":[\
+        {\"start\":0.0,\"end\":1.5,\"text\":\" hello\"}]}";
+    let srt = "1\n00:00:00,000 --> 00:00:01,500\nhello\n\n";
+    let vtt = "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\nhello\n\n";
+    for (path, format, text) in
+        [(TRANSCRIPTIONS, "srt", srt), (TRANSCRIPTIONS, "vtt", vtt), (TRANSLATIONS, "srt", srt)]
+    {
+        stage.upstream.push("", Reply::whole(200, told));
+        let fields = [("model", "oai/whisper-1"), ("response_format", format)];
+        let answer = client.form(path, &heard(&fields, 10)).await;
+        assert_eq!((answer.status, answer.text()), (200, text.to_owned()), "{path}");
+        assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
+        let sent = stage.upstream.last();
+        let body = String::from_utf8_lossy(&sent.body).into_owned();
+        assert!(body.contains("\r\n\r\nverbose_json\r\n"), "{path}");
+        let row = stage.row(&answer).await;
+        assert_eq!((nanos(&row.charged_usd), row.output), (10 * 100_000, 0), "{row:?}");
+        assert_eq!(&*row.provenance, "reported");
+    }
+    stage.nothing_held().await;
+    stage.gateway.audit().unwrap();
+}
+
+#[tokio::test]
+async fn a_transcription_is_read_in_events_and_charged_as_a_whole_one() {
+    let stage = stage(RICH).await;
+    let client = stage.gateway.client("acme").and_header("idempotency-key", "heard");
+    stage.upstream.push("", Reply::whole(200, TOKENS));
+    let body = heard(&[("model", "oai/gpt-4o-transcribe"), ("stream", "true")], 10);
+    let answer = client.form(TRANSCRIPTIONS, &body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.header("content-type"), Some("text/event-stream"));
+    let [delta, done] = &answer.frames()[..] else { panic!("{}", answer.text()) };
+    assert_eq!(delta, &json!({ "type": "transcript.text.delta", "delta": "hello" }));
+    assert_eq!((&done["type"], &done["text"]), (&json!("transcript.text.done"), &json!("hello")));
+    assert_eq!(done["usage"]["total_tokens"], 107);
+    let row = stage.row(&answer).await;
+    let charged = 4 * 2_500 + 100 * 6_000 + 3 * 10_000;
+    assert_eq!((nanos(&row.charged_usd), &*row.provenance), (charged, "reported"), "{row:?}");
+    // A repeat is the same events.
+    let again = client.form(TRANSCRIPTIONS, &body).await;
+    assert_eq!(again.header("content-type"), Some("text/event-stream"));
+    assert_eq!((again.text(), stage.upstream.count()), (answer.text(), 1));
+    stage.nothing_held().await;
+    stage.gateway.audit().unwrap();
+}
+
+#[tokio::test]
 async fn a_recording_holds_its_length_and_one_that_cannot_be_measured_is_not_sent() {
     // Thirty seconds fit; sixty do not.
     let stage = stage("[accounts.acme]\nlimits = [\"$0.004 per day\"]\n").await;
@@ -216,13 +267,14 @@ async fn a_price_for_tokens_is_none_for_characters_or_seconds() {
     let client = stage.gateway.client("acme");
     let refused = client.post(SPEECH, &say("up/tts-1")).await;
     assert_eq!((refused.status, &refused.json()["error"]["code"]), (400, &json!("model_unpriced")));
-    for (name, value) in
-        [("stream", "true"), ("response_format", "srt"), ("chunking_strategy", "auto")]
-    {
+    for (name, value) in [("response_format", "srt"), ("chunking_strategy", "auto")] {
         let fields = [("model", "oai/gpt-4o-transcribe"), (name, value)];
         let refused = client.form(TRANSCRIPTIONS, &heard(&fields, 1)).await;
         assert_eq!((refused.status, &refused.json()["error"]["param"]), (400, &json!(name)));
     }
+    let whisper = [("model", "oai/whisper-1"), ("stream", "true")];
+    let refused = client.form(TRANSLATIONS, &heard(&whisper, 1)).await;
+    assert_eq!((refused.status, &refused.json()["error"]["param"]), (400, &json!("stream")));
     let other = client.post(TRANSCRIPTIONS, &say("oai/whisper-1")).await;
     assert_eq!(other.status, 400, "{}", other.text());
     assert_eq!(stage.upstream.count(), 0);

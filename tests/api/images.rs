@@ -108,6 +108,35 @@ async fn a_picture_is_charged_at_what_the_provider_reports_text_and_drawing_apar
 }
 
 #[tokio::test]
+async fn a_picture_is_read_in_an_event_and_none_on_the_way_is_asked_for() {
+    let stage = stage(RICH).await;
+    let client = stage.gateway.client("acme");
+    stage.upstream.push("gpt-image-1.5", drawn(&reported()));
+    let mut body = square("gpt-image-1.5", 1);
+    (body["stream"], body["partial_images"]) = (json!(true), json!(2));
+    let answer = client.post(IMAGES, &body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.header("content-type"), Some("text/event-stream"));
+    assert_eq!(answer.header("x-tollgate-dropped"), Some("partial_images"));
+    assert_eq!(stage.upstream.last().json(), square("gpt-image-1.5", 1), "each is billed");
+    let [done] = &answer.frames()[..] else { panic!("{}", answer.text()) };
+    assert_eq!(
+        (&done["type"], &done["b64_json"]),
+        (&json!("image_generation.completed"), &json!("AAAA"))
+    );
+    assert_eq!((&done["usage"], &done["created_at"]), (&reported(), &json!(1)));
+    let row = stage.row(&answer).await;
+    let charged = 12 * TEXT + 28 * WRITTEN + 272 * DRAWN;
+    assert_eq!((nanos(&row.charged_usd), &*row.provenance), (charged, "reported"), "{row:?}");
+    // What several used is told of all together, so no event could say it.
+    body["n"] = json!(2);
+    let refused = client.post(IMAGES, &body).await;
+    assert_eq!((refused.status, &refused.json()["error"]["param"]), (400, &json!("n")));
+    stage.nothing_held().await;
+    stage.gateway.audit().unwrap();
+}
+
+#[tokio::test]
 async fn pictures_hold_the_most_that_all_of_them_can_come_to_and_are_not_drawn_smaller() {
     // Three of them fit, with their prompt; four do not.
     let most = 3 * SQUARE * DRAWN + 300 * TEXT;
@@ -174,8 +203,8 @@ async fn what_has_no_price_or_no_bound_is_not_drawn_and_neither_is_what_cannot_b
         assert_eq!(error["param"], "model", "{model}: {error}");
     }
     for (name, value) in [
-        ("stream", json!(true)),
-        ("partial_images", json!(2)),
+        ("stream", json!("yes")),
+        ("partial_images", json!(4)),
         ("n", json!(0)),
         ("n", json!(11)),
         ("prompt", Value::Null),

@@ -69,15 +69,15 @@ fn read_speed(field: &Field<'_>) -> Result<u64, BadRequest> {
 /// Reads a form with a recording.
 pub(crate) fn recording(body: &[u8], dialect: Dialect) -> Result<MediaRequest<'_>, BadRequest> {
     let (mut model, mut file, mut prompt, mut want) = (None, None, None, Transcript::Json);
-    for part in &fields(body)? {
+    let mut streamed = None;
+    let parts = fields(body)?;
+    for part in &parts {
         match part.name {
             "model" => model = Some(part.text()?),
             "file" => file = Some(part.content),
             "prompt" => prompt = Some(part.text()?),
             "response_format" => want = transcript(part)?,
-            "stream" if part.text()? != "false" => {
-                return Err(part.refused("a recording is answered whole"));
-            }
+            "stream" => streamed = part.flag()?.then_some(part),
             "chunking_strategy" => {
                 return Err(part.refused("what its pieces come to cannot be bounded"));
             }
@@ -87,6 +87,12 @@ pub(crate) fn recording(body: &[u8], dialect: Dialect) -> Result<MediaRequest<'_
     let model = model.filter(|model| !model.is_empty()).ok_or_else(|| missing("model"))?;
     let file = file.ok_or_else(|| missing("file"))?;
     let translate = dialect == Dialect::OpenAiTranslations;
+    if let Some(part) = streamed {
+        if translate || !matches!(want, Transcript::Json | Transcript::Text) {
+            return Err(part.refused("only a transcription as `json` or `text` has events"));
+        }
+        want = Transcript::Events;
+    }
     let medium = Medium::Recording(Recording { translate, file, prompt, want });
     let source = Source { dialect, body, spans: Spans::default() };
     Ok(MediaRequest { model: model.into(), medium, source })
@@ -97,9 +103,8 @@ fn transcript(part: &Part<'_>) -> Result<Transcript, BadRequest> {
         "json" => Ok(Transcript::Json),
         "text" => Ok(Transcript::Text),
         "verbose_json" | "diarized_json" => Ok(Transcript::AsItComes),
-        _ => {
-            let why = "it says nothing of what was used; `verbose_json` has the times as well";
-            Err(part.refused(why))
-        }
+        "srt" => Ok(Transcript::Srt),
+        "vtt" => Ok(Transcript::Vtt),
+        _ => Err(part.refused("it is no format of what was said")),
     }
 }

@@ -115,3 +115,15 @@ pub(crate) fn array<T>(
     }
     out.push(b']');
 }
+
+/// Writes one event of a stream: an object that says its own type, as its frame does.
+pub(crate) fn frame(out: &mut Vec<u8>, kind: &str, write: impl FnOnce(&mut Object<'_>)) {
+    out.extend_from_slice(b"event: ");
+    out.extend_from_slice(kind.as_bytes());
+    out.extend_from_slice(b"\ndata: ");
+    let mut object = Object::open(out);
+    object.str("type", kind);
+    write(&mut object);
+    object.close();
+    out.extend_from_slice(b"\n\n");
+}

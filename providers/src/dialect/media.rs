@@ -4,16 +4,19 @@ use super::Dialect;
 use super::fields::{Field, members, missing};
 use crate::form::fields;
 use crate::guard::Bounds;
-use crate::unified::{BadRequest, MediaRequest, Medium, Pictures, Quality, Source, Spans, Text};
+use crate::unified::{
+    BadRequest, MediaRequest, Medium, Pictures, Quality, Sent, Source, Spans, Text,
+};
 
-const WHOLE: &str = "pictures are answered whole";
+/// The most pictures on the way to one, by OpenAI's reference.
+const MOST_PARTIAL: u64 = 3;
 /// The most pictures of one request.
 const MOST_PICTURES: u64 = 10;
 
 /// Reads a request for pictures.
 pub(crate) fn images<'a>(body: &'a [u8], bounds: &Bounds) -> Result<MediaRequest<'a>, BadRequest> {
     let (mut model, mut prompt, mut n, mut size, mut at) = (None, None, 1, None, None);
-    let mut quality = Quality::High;
+    let (mut quality, mut sent) = (Quality::High, Sent::default());
     let mut spans = members(body, bounds, |field| {
         match field.name.as_str() {
             "model" => {
@@ -24,12 +27,8 @@ pub(crate) fn images<'a>(body: &'a [u8], bounds: &Bounds) -> Result<MediaRequest
             "n" => n = field.count(1, MOST_PICTURES)?.unwrap_or(1),
             "size" => size = field.optional::<Text<'a>>()?.and_then(|text| read_size(&text)),
             "quality" => quality = read_quality(&field)?,
-            "stream" if field.optional()?.unwrap_or(false) => {
-                return Err(field.bad(format_args!("is not supported here: {WHOLE}")));
-            }
-            "partial_images" if field.count(0, u64::MAX)?.unwrap_or(0) > 0 => {
-                return Err(field.bad(format_args!("is not supported here: {WHOLE}")));
-            }
+            "stream" => sent.framed = field.optional()?.unwrap_or(false),
+            "partial_images" => sent.partial = field.count(0, MOST_PARTIAL)?.unwrap_or(0) > 0,
             _ => drop(field.raw()?),
         }
         Ok(())
@@ -37,7 +36,8 @@ pub(crate) fn images<'a>(body: &'a [u8], bounds: &Bounds) -> Result<MediaRequest
     spans.model = at;
     let model = model.filter(|m: &Text<'_>| !m.is_empty()).ok_or_else(|| missing("model"))?;
     let prompt = prompt.ok_or_else(|| missing("prompt"))?;
-    let medium = Medium::Pictures(Pictures { prompt, from: 0, n, size, quality });
+    let medium =
+        Medium::Pictures(Pictures { prompt, from: 0, n: one(n, sent)?, size, quality, sent });
     let source = Source { dialect: Dialect::OpenAiImages, body, spans };
     Ok(MediaRequest { model, medium, source })
 }
@@ -45,7 +45,7 @@ pub(crate) fn images<'a>(body: &'a [u8], bounds: &Bounds) -> Result<MediaRequest
 /// Reads a form with pictures to be made into others.
 pub(crate) fn edits(body: &[u8]) -> Result<MediaRequest<'_>, BadRequest> {
     let (mut model, mut prompt, mut from, mut n, mut size) = (None, None, 0, 1, None);
-    let mut quality = Quality::High;
+    let (mut quality, mut sent) = (Quality::High, Sent::default());
     for part in &fields(body)? {
         match part.name {
             "model" => model = Some(part.text()?),
@@ -57,8 +57,13 @@ pub(crate) fn edits(body: &[u8]) -> Result<MediaRequest<'_>, BadRequest> {
             }
             "size" => size = read_size(part.text()?),
             "quality" => quality = quality_of(Some(part.text()?)),
-            "stream" if part.text()? != "false" => return Err(part.refused(WHOLE)),
-            "partial_images" if part.text()? != "0" => return Err(part.refused(WHOLE)),
+            "stream" => sent.framed = part.flag()?,
+            "partial_images" => {
+                let wanted = part.text()?.parse::<u64>().ok();
+                let wanted = wanted.filter(|n| *n <= MOST_PARTIAL);
+                sent.partial =
+                    wanted.ok_or_else(|| part.refused("it is a number from 0 to 3"))? > 0;
+            }
             _ => {}
         }
     }
@@ -67,9 +72,17 @@ pub(crate) fn edits(body: &[u8]) -> Result<MediaRequest<'_>, BadRequest> {
     if from == 0 {
         return Err(missing("image"));
     }
-    let medium = Medium::Pictures(Pictures { prompt, from, n, size, quality });
+    let medium = Medium::Pictures(Pictures { prompt, from, n: one(n, sent)?, size, quality, sent });
     let source = Source { dialect: Dialect::OpenAiEdits, body, spans: Spans::default() };
     Ok(MediaRequest { model: model.into(), medium, source })
+}
+
+/// Each event says what its picture used, and what several used is told of all together.
+fn one(n: u64, sent: Sent) -> Result<u64, BadRequest> {
+    if sent.framed && n > 1 {
+        return Err(BadRequest::field("n", "`n` is 1 where pictures are streamed"));
+    }
+    Ok(n)
 }
 
 /// `1024x1536`; anything else is the model's to choose, or the provider's to refuse.

@@ -7,13 +7,13 @@ mod pictures;
 mod recordings;
 mod sound;
 mod speech;
+mod subtitles;
 
 pub(crate) use sound::seconds;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::form;
 use crate::openai::told;
 use crate::task::as_it_came;
 use crate::unified::{
@@ -78,7 +78,7 @@ impl MediaRequest<'_> {
     /// How the answer of that model is read.
     pub fn answer(&self, model: &str) -> Answer {
         match &self.medium {
-            Medium::Pictures(_) => Answer::Pictures,
+            Medium::Pictures(pictures) => Answer::Pictures { event: pictures::event(pictures) },
             Medium::Speech(speech) => Answer::Speech { kind: speech.kind, framed: speech.framed },
             Medium::Recording(recording) => recordings::answer(recording, model),
         }
@@ -97,10 +97,7 @@ pub(crate) fn encode(
     framed: bool,
 ) -> Result<Encoded, crate::BadRequest> {
     match &req.medium {
-        Medium::Pictures(pictures) if pictures.from > 0 => {
-            form::posted(req.source.body, "/images/edits", &[("model", to.model)])
-        }
-        Medium::Pictures(_) => Ok(as_it_came(&req.source, "/images/generations", to)),
+        Medium::Pictures(pictures) => pictures::encode(pictures, req, to),
         Medium::Speech(_) if framed => Ok(speech::encode(req, to)),
         Medium::Speech(_) => Ok(as_it_came(&req.source, speech::PATH, to)),
         Medium::Recording(recording) => recordings::encode(recording, req.source.body, to),
@@ -110,16 +107,14 @@ pub(crate) fn encode(
 /// Reads a reply that came with a 2xx status.
 pub(crate) fn decode(answer: Answer, body: &[u8]) -> Result<MediaReply, ProviderError> {
     match answer {
-        Answer::Pictures => {
-            let usage = pictures::decode(body)?;
-            Ok(MediaReply { usage, body: None, kind: JSON })
-        }
+        Answer::Pictures { event } => pictures::decode(body, event),
         Answer::Speech { kind, framed } => speech::decode(body, kind, framed),
         Answer::Transcript { want, by_second } => recordings::decode(body, want, by_second),
     }
 }
 
 const JSON: &str = "application/json";
+const EVENTS: &str = "text/event-stream";
 
 fn malformed(why: impl Into<String>) -> ProviderError {
     ProviderError::new(ErrorKind::Malformed, why)

@@ -4,9 +4,17 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tollgate_accounting::Class;
 
-use super::{Count, Used, bare, malformed, read};
+use super::{Count, EVENTS, JSON, Used, bare, malformed, read};
 use crate::counts::Counts;
-use crate::unified::{Pictures, ProviderError, Quality, UsageReport};
+use crate::dialect::fields::Field;
+use crate::dialect::json::{Object, frame};
+use crate::form;
+use crate::guard::outline;
+use crate::task::as_it_came;
+use crate::unified::{
+    BadRequest, Encoded, MediaReply, MediaRequest, Pictures, ProviderError, Quality, Sent, Target,
+    UsageReport,
+};
 
 /// Room for what a provider puts around a prompt.
 const FRAME: u64 = 64;
@@ -120,22 +128,104 @@ fn second(pictures: &Pictures<'_>) -> u64 {
     (columns * rows * (2_000_000 + pixels)).div_ceil(4_000_000)
 }
 
+/// The event that a client reads a picture from.
+pub(super) fn event(pictures: &Pictures<'_>) -> Option<&'static str> {
+    let name =
+        if pictures.from > 0 { "image_edit.completed" } else { "image_generation.completed" };
+    pictures.sent.framed.then_some(name)
+}
+
+/// A request as it came, but for the model's name, and for a reply that is whole.
+pub(super) fn encode(
+    pictures: &Pictures<'_>,
+    req: &MediaRequest<'_>,
+    to: &Target<'_>,
+) -> Result<Encoded, BadRequest> {
+    const STREAMED: &[&str] = &["stream", "partial_images"];
+    let Sent { framed, partial } = pictures.sent;
+    let without = if framed || partial { STREAMED } else { &[] };
+    let mut encoded = if pictures.from > 0 {
+        form::posted(req.source.body, "/images/edits", &[("model", to.model)], without)?
+    } else {
+        as_it_came(&req.source, "/images/generations", to)
+    };
+    if pictures.from == 0 && !without.is_empty() {
+        let mut body = Vec::with_capacity(encoded.body.len());
+        let mut object = Object::open(&mut body);
+        copy(&encoded.body, without, &mut object)?;
+        object.close();
+        encoded.body = body;
+    }
+    encoded.dropped.extend(partial.then(|| "partial_images".to_owned()));
+    Ok(encoded)
+}
+
+/// Writes the members of an object once more, but for those.
+fn copy(json: &[u8], without: &[&str], object: &mut Object<'_>) -> Result<(), BadRequest> {
+    let outline = outline(json, usize::MAX, usize::MAX)?;
+    for member in &outline.members {
+        let Field { name, json, .. } = Field::of(&outline, member)?;
+        if !without.contains(&&*name) {
+            object.raw(&name, json);
+        }
+    }
+    Ok(())
+}
+
 #[derive(Deserialize)]
 struct Wire<'a> {
     #[serde(borrow, default)]
     data: Option<Vec<&'a RawValue>>,
     #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    created: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    background: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    output_format: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    quality: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    size: Option<&'a RawValue>,
 }
 
-/// Reads what a reply used; nothing where it does not say.
-pub(super) fn decode(body: &[u8]) -> Result<UsageReport, ProviderError> {
+/// Reads what a reply used, nothing where it does not say; and writes it as events, where the client
+/// reads those.
+pub(super) fn decode(body: &[u8], event: Option<&str>) -> Result<MediaReply, ProviderError> {
     let wire: Wire<'_> = read(body)?;
-    if wire.data.is_none() {
-        return Err(malformed("the reply has no `data`"));
-    }
+    let Some(data) = &wire.data else { return Err(malformed("the reply has no `data`")) };
     let usage = wire.usage.filter(|raw| raw.get() != "null");
-    Ok(usage.map_or_else(UsageReport::default, |usage| drawn(usage.get())))
+    let usage = usage.map_or_else(UsageReport::default, |usage| drawn(usage.get()));
+    let Some(event) = event else { return Ok(MediaReply { usage, body: None, kind: JSON }) };
+    let mut out = Vec::with_capacity(body.len() + 128);
+    for picture in data {
+        let mut read = Ok(());
+        frame(&mut out, event, |object| {
+            read = copy(picture.get().as_bytes(), &["type"], object);
+            wire.told(object);
+        });
+        read.map_err(|bad| malformed(bad.message))?;
+    }
+    Ok(MediaReply { usage, body: Some(out), kind: EVENTS })
+}
+
+impl Wire<'_> {
+    /// Writes what the reply says of its pictures.
+    fn told(&self, object: &mut Object<'_>) {
+        for (name, value) in [
+            ("created_at", self.created),
+            ("background", self.background),
+            ("output_format", self.output_format),
+            ("quality", self.quality),
+            ("size", self.size),
+            ("usage", self.usage),
+        ] {
+            if let Some(value) = value {
+                object.raw(name, value.get());
+            }
+        }
+    }
 }
 
 /// The usage of pictures. All that was drawn is of pictures but for what it says was text.

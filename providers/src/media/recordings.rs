@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tollgate_accounting::Class;
 
-use super::{Count, JSON, Used, bare, malformed, read, sound};
+use super::{Count, EVENTS, JSON, Used, bare, malformed, read, sound, subtitles};
 use crate::counts::Counts;
 use crate::decimal;
-use crate::dialect::json::Object;
+use crate::dialect::json::{Object, frame};
 use crate::form;
 use crate::unified::{
     Answer, BadRequest, Encoded, MediaReply, ProviderError, Recording, Target, Transcript,
@@ -23,6 +23,8 @@ const MOST_WRITTEN: u64 = 2_000;
 /// dearest that is published.
 const A_SECOND: u64 = 20;
 const A_SECOND_ELSEWHERE: u64 = 50;
+/// The content type of what is not an object; OpenAI's of subtitles as well.
+const TEXT: &str = "text/plain; charset=utf-8";
 /// What a provider puts around a recording.
 const FRAME: u64 = 64;
 
@@ -64,10 +66,11 @@ pub(super) fn answer(recording: &Recording<'_>, model: &str) -> Answer {
     Answer::Transcript { want, by_second: by_second(model) }
 }
 
-/// What the provider is asked for, where the client does not say or reads the text alone: what tells how
-/// long the recording was. A translation tells it only so.
+/// What the provider is asked for, where the client does not say, or reads what is written here from
+/// that: what tells how long the recording was. A translation tells it only so, and subtitles need it.
 fn asked(recording: &Recording<'_>) -> &'static str {
-    if recording.translate { "verbose_json" } else { "json" }
+    let subtitles = matches!(recording.want, Transcript::Srt | Transcript::Vtt);
+    if recording.translate || subtitles { "verbose_json" } else { "json" }
 }
 
 /// Writes the form anew.
@@ -76,11 +79,25 @@ pub(super) fn encode(
     body: &[u8],
     to: &Target<'_>,
 ) -> Result<Encoded, BadRequest> {
+    let without: &[&str] = match recording.want {
+        // OpenAI's reference: of its models whisper-1 alone has `verbose_json`.
+        Transcript::Srt | Transcript::Vtt if !by_second(to.model) => {
+            let why = format!(
+                "`response_format` of subtitles is not supported at {:?}: it does not tell the times of \
+                 what was said; Whisper models do",
+                to.model
+            );
+            return Err(BadRequest::field("response_format", why));
+        }
+        Transcript::Srt | Transcript::Vtt => &["timestamp_granularities[]"],
+        Transcript::Events => &["stream"],
+        Transcript::AsItComes | Transcript::Json | Transcript::Text => &[],
+    };
     let format = (recording.want != Transcript::AsItComes).then(|| asked(recording));
     let format = format.map(|format| ("response_format", format));
     let fields: Vec<_> = std::iter::once(("model", to.model)).chain(format).collect();
     let path = if recording.translate { "/audio/translations" } else { "/audio/transcriptions" };
-    form::posted(body, path, &fields)
+    form::posted(body, path, &fields, without)
 }
 
 #[derive(Deserialize)]
@@ -88,7 +105,11 @@ struct Wire<'a> {
     #[serde(borrow, default)]
     text: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
-    usage: Option<Used<'a>>,
+    usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    logprobs: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    segments: Option<&'a RawValue>,
     #[serde(borrow, default)]
     duration: Option<&'a RawValue>,
 }
@@ -100,10 +121,31 @@ pub(super) fn decode(
 ) -> Result<MediaReply, ProviderError> {
     let wire: Wire<'_> = read(body)?;
     let text = wire.text.ok_or_else(|| malformed("the reply has no `text`"))?;
-    let usage = if by_second { heard(wire.usage, wire.duration) } else { counted(wire.usage) };
+    let usage = match wire.usage.map(|raw| serde_json::from_str::<Option<Used<'_>>>(raw.get())) {
+        Some(Err(_)) => Counts::unreadable(),
+        said if by_second => heard(said.and_then(Result::ok).flatten(), wire.duration),
+        said => counted(said.and_then(Result::ok).flatten()),
+    };
     let (body, kind) = match want {
         Transcript::AsItComes => (None, JSON),
-        Transcript::Text => (Some(format!("{text}\n").into_bytes()), "text/plain; charset=utf-8"),
+        Transcript::Text => (Some(format!("{text}\n").into_bytes()), TEXT),
+        Transcript::Srt => (Some(subtitles::srt(wire.segments)?), TEXT),
+        Transcript::Vtt => (Some(subtitles::vtt(wire.segments)?), TEXT),
+        Transcript::Events => {
+            let mut out = Vec::with_capacity(body.len() + text.len() + 128);
+            frame(&mut out, "transcript.text.delta", |event| {
+                event.str("delta", &text);
+            });
+            frame(&mut out, "transcript.text.done", |event| {
+                event.str("text", &text);
+                for (name, value) in [("logprobs", wire.logprobs), ("usage", wire.usage)] {
+                    if let Some(value) = value {
+                        event.raw(name, value.get());
+                    }
+                }
+            });
+            (Some(out), EVENTS)
+        }
         Transcript::Json => {
             let mut out = Vec::with_capacity(text.len() + 16);
             let mut object = Object::open(&mut out);

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tollgate_accounting::Class;
 
-use super::{Count, Used, bare, malformed, read};
+use super::{Count, EVENTS, Used, bare, malformed, read};
 use crate::counts::Counts;
 use crate::dialect::json::put_str;
 use crate::splice::Splice;
@@ -119,7 +119,7 @@ pub(super) fn decode(
     let broken = || ProviderError::new(ErrorKind::Truncated, "the speech ended before its end");
     let usage = usage.ok_or_else(broken)?;
     Ok(if framed {
-        MediaReply { usage, body: None, kind: "text/event-stream" }
+        MediaReply { usage, body: None, kind: EVENTS }
     } else {
         MediaReply { usage, ..plain(Some(sound)) }
     })

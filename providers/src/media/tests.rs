@@ -1,6 +1,7 @@
 use tollgate_accounting::{Class, Usage};
 
 use super::*;
+use crate::form;
 use crate::guard::Bounds;
 use crate::unified::{Transcript, UsageReport};
 use crate::{Dialect, Odd};
@@ -49,7 +50,7 @@ fn a_picture_of_any_size_is_bound_by_the_published_calculation() {
 
 fn usage(json: &str) -> UsageReport {
     let body = format!("{{\"created\":1,\"data\":[],\"usage\":{json}}}");
-    decode(Answer::Pictures, body.as_bytes()).unwrap().usage
+    decode(Answer::Pictures { event: None }, body.as_bytes()).unwrap().usage
 }
 
 #[test]
@@ -71,12 +72,14 @@ fn what_was_drawn_is_told_apart_from_text() {
 
 #[test]
 fn a_reply_that_does_not_say_says_nothing_and_one_that_is_none_is_an_error() {
-    let unsaid = decode(Answer::Pictures, b"{\"data\":[{\"b64_json\":\"\"}]}").unwrap().usage;
+    let unsaid = decode(Answer::Pictures { event: None }, b"{\"data\":[{\"b64_json\":\"\"}]}")
+        .unwrap()
+        .usage;
     assert!(unsaid.usage.is_empty() && unsaid.odd.is_none());
     assert!(usage("{\"output_tokens\":-1}").odd.has(Odd::NEGATIVE));
     assert!(usage("[]").odd.has(Odd::EMPTY));
     for broken in ["{\"error\":{\"message\":\"no\"}}", "{}", "<html>"] {
-        assert!(decode(Answer::Pictures, broken.as_bytes()).is_err(), "{broken}");
+        assert!(decode(Answer::Pictures { event: None }, broken.as_bytes()).is_err(), "{broken}");
     }
 }
 
@@ -167,16 +170,21 @@ fn a_recording_is_bound_by_its_length_and_by_what_the_model_reads() {
     assert_eq!(most("whisper-1", &waves), (Some(10), Some(0)));
     assert_eq!(most("whisper-1", "OggS"), (None, Some(0)));
     assert_eq!(most("other", &waves), (Some(10 * 50 + 2 + 64), None));
+    let bad = |dialect: Dialect, fields: &[(&str, &str)]| {
+        let body = form(&[&[("file", "x"), ("model", "m")], fields].concat());
+        dialect.decode_media(&body, &bounds).unwrap_err().param
+    };
     for (name, value) in [
-        ("stream", "true"),
+        ("stream", "yes"),
         ("chunking_strategy", "auto"),
-        ("response_format", "srt"),
+        ("response_format", "ass"),
         ("model", "again"),
     ] {
-        let body = form(&[("file", "x"), ("model", "m"), (name, value)]);
-        let bad = Dialect::OpenAiTranscriptions.decode_media(&body, &bounds).unwrap_err();
-        assert_eq!(bad.param.as_deref(), Some(name));
+        assert_eq!(bad(Dialect::OpenAiTranscriptions, &[(name, value)]).as_deref(), Some(name));
     }
+    let streamed = [("stream", "true"), ("response_format", "vtt")];
+    assert_eq!(bad(Dialect::OpenAiTranscriptions, &streamed).as_deref(), Some("stream"));
+    assert_eq!(bad(Dialect::OpenAiTranslations, &streamed[..1]).as_deref(), Some("stream"));
     assert!(Dialect::OpenAiTranslations.decode_media(&form(&[("model", "m")]), &bounds).is_err());
 }
 
@@ -206,6 +214,71 @@ fn a_transcript_says_tokens_or_seconds_and_is_written_as_the_client_reads_it() {
 }
 
 #[test]
+fn subtitles_are_written_from_the_segments_to_the_millisecond() {
+    let read = |want, body: &str| {
+        let reply = decode(Answer::Transcript { want, by_second: true }, body.as_bytes())?;
+        let text = String::from_utf8(reply.body.unwrap()).unwrap();
+        Ok::<_, ProviderError>((text, reply.usage.usage.get(Class::AudioInput)))
+    };
+    let said = "{\"text\":\"a b c\",\"duration\":3725.2,\"segments\":[\
+        {\"id\":0,\"start\":0.0,\"end\":1.5,\"text\":\" a\\n\\nb\"},\
+        {\"id\":1,\"start\":3.319999933242798,\"end\":3725.0004,\"text\":\" --> \\u00e9\"}]}";
+    let (text, seconds) = read(Transcript::Srt, said).unwrap();
+    let first = "1\n00:00:00,000 --> 00:00:01,500\na b\n\n";
+    assert_eq!(text, format!("{first}2\n00:00:03,320 --> 01:02:05,000\n-> é\n\n"));
+    assert_eq!(seconds, Some(3_726), "what is charged is the recording, not its last word");
+    let (text, seconds) = read(Transcript::Vtt, said).unwrap();
+    let first = "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\na b\n\n";
+    assert_eq!(text, format!("{first}00:00:03.320 --> 01:02:05.000\n-> é\n\n"));
+    assert_eq!(seconds, Some(3_726));
+    let silence = "{\"text\":\"\",\"duration\":2,\"segments\":[]}";
+    assert_eq!(read(Transcript::Srt, silence).unwrap(), (String::new(), Some(2)));
+    for broken in [
+        "{\"text\":\"a\",\"duration\":2}",
+        "{\"text\":\"a\",\"segments\":[{\"start\":-1,\"end\":2,\"text\":\"a\"}]}",
+        "{\"text\":\"a\",\"segments\":[{\"start\":1,\"text\":\"a\"}]}",
+    ] {
+        assert!(read(Transcript::Srt, broken).is_err(), "{broken}");
+    }
+}
+
+#[test]
+fn a_model_that_does_not_tell_times_writes_no_subtitles_and_says_so() {
+    let to = Target { model: "gpt-4o-transcribe", max_output_tokens: None, stream: false };
+    for format in ["srt", "vtt"] {
+        let body = form(&[("file", "x"), ("model", "m"), ("response_format", format)]);
+        let request = Dialect::OpenAiTranscriptions.decode_media(&body, &Bounds::default());
+        let bad = encode(&request.unwrap(), &to, true).unwrap_err();
+        assert_eq!(bad.param.as_deref(), Some("response_format"));
+        assert!(bad.message.contains("Whisper"), "{}", bad.message);
+    }
+}
+
+#[test]
+fn pictures_of_which_a_client_reads_events_are_asked_for_whole_and_without_those_on_the_way() {
+    let to = Target { model: "gpt-image-1", max_output_tokens: None, stream: false };
+    // The name of a field may be written with escapes.
+    let json = r#"{"model":"m","str\u0065am":true,"prompt":"a","partial_images":2,"n":1}"#;
+    let request = Dialect::OpenAiImages.decode_media(json.as_bytes(), &Bounds::default()).unwrap();
+    let sent = encode(&request, &to, true).unwrap();
+    assert_eq!(sent.body, br#"{"model":"gpt-image-1","prompt":"a","n":1}"#);
+    assert_eq!(sent.dropped, ["partial_images"]);
+    let answer = request.answer("gpt-image-1");
+    let reply = "{\"created\": 7,\n \"data\": [{\n \"b64_json\": \"AA\"\n}],\n \"size\": \"1x1\",\n \
+        \"usage\": {\n\"input_tokens\": 3, \"output_tokens\": 4}}";
+    let read = decode(answer, reply.as_bytes()).unwrap();
+    let text = String::from_utf8(read.body.unwrap()).unwrap();
+    let kind = "image_generation.completed";
+    assert_eq!(read.kind, "text/event-stream");
+    assert!(text.starts_with(&format!("event: {kind}\ndata: {{\"type\":\"{kind}\",\"b64_json\":")));
+    assert_eq!(text.matches('\n').count(), 3, "one frame: {text}");
+    for rest in ["\"created_at\":7", "\"size\":\"1x1\"", "\"input_tokens\": 3"] {
+        assert!(text.contains(rest), "{text}");
+    }
+    assert_eq!(read.usage.usage.get(Class::ImageOutput), Some(4));
+}
+
+#[test]
 fn a_form_goes_out_with_the_model_and_a_format_that_tells_what_was_used() {
     let to = Target { model: "whisper-1", max_output_tokens: None, stream: false };
     let sent = |dialect: Dialect, fields: &[(&str, &str)]| {
@@ -228,6 +301,13 @@ fn a_form_goes_out_with_the_model_and_a_format_that_tells_what_was_used() {
     let asked = [("file", "x"), ("model", "m"), ("response_format", "verbose_json")];
     let (_, fields) = sent(Dialect::OpenAiTranscriptions, &asked);
     assert_eq!(fields, "file=x&response_format=verbose_json&model=whisper-1");
+    let times = ("timestamp_granularities[]", "word");
+    let asked = [("file", "x"), ("model", "m"), times, ("response_format", "srt")];
+    let (_, fields) = sent(Dialect::OpenAiTranscriptions, &asked);
+    assert_eq!(fields, "file=x&model=whisper-1&response_format=verbose_json");
+    let asked = [("file", "x"), ("model", "m"), ("stream", "true")];
+    let (_, fields) = sent(Dialect::OpenAiTranscriptions, &asked);
+    assert_eq!(fields, "file=x&model=whisper-1&response_format=json");
 }
 
 #[test]
@@ -248,12 +328,25 @@ fn pictures_made_from_others_are_bound_by_how_many_are_read_and_made() {
     let names: Vec<_> = form::parts(&sent.body).unwrap().iter().map(|p| p.name).collect();
     assert_eq!(sent.path, "/images/edits");
     assert_eq!(names, ["image[]", "image[]", "mask", "prompt", "n", "size", "quality", "model"]);
-    for (name, value) in [("n", "11"), ("stream", "true"), ("partial_images", "1"), ("prompt", "b")]
-    {
+    for (name, value) in [("n", "11"), ("stream", "2"), ("partial_images", "4"), ("prompt", "b")] {
         let body = form(&[&fields[..], &[("model", "m"), (name, value)]].concat());
         let bad = Dialect::OpenAiEdits.decode_media(&body, &bounds).unwrap_err();
         assert_eq!(bad.param.as_deref(), Some(name));
     }
+    let streamed = [("model", "m"), ("image", "x"), ("prompt", "b"), ("stream", "true")];
+    let partial = [("partial_images", "1")];
+    let body = form(&[&streamed[..], &partial].concat());
+    let request = Dialect::OpenAiEdits.decode_media(&body, &bounds).unwrap();
+    let sent = encode(&request, &to, true).unwrap();
+    let names: Vec<_> = form::parts(&sent.body).unwrap().iter().map(|p| p.name).collect();
+    assert_eq!(
+        (names, sent.dropped),
+        (vec!["image", "prompt", "model"], vec!["partial_images".into()])
+    );
+    assert_eq!(request.answer("m"), Answer::Pictures { event: Some("image_edit.completed") });
+    let body = form(&[&streamed[..], &[("n", "2")]].concat());
+    let bad = Dialect::OpenAiEdits.decode_media(&body, &bounds).unwrap_err();
+    assert_eq!(bad.param.as_deref(), Some("n"), "an event tells what one picture used");
     let none = form(&[("model", "m"), ("prompt", "b")]);
     let bad = Dialect::OpenAiEdits.decode_media(&none, &bounds).unwrap_err();
     assert_eq!(bad.param.as_deref(), Some("image"));

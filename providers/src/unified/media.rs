@@ -39,6 +39,17 @@ pub struct Pictures<'a> {
     pub size: Option<(u64, u64)>,
     /// How carefully; the most careful where that is the model's to choose.
     pub quality: Quality,
+    /// How they are sent to the client.
+    pub sent: Sent,
+}
+
+/// How pictures are sent to the client.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// In an event of its own.
+    pub framed: bool,
+    /// With pictures of it on the way, which are never asked for: each is billed.
+    pub partial: bool,
 }
 
 /// How carefully a picture is drawn, which decides its tokens.
@@ -89,13 +100,22 @@ pub enum Transcript {
     Json,
     /// The text alone.
     Text,
+    /// Subtitles as SubRip has them.
+    Srt,
+    /// Subtitles as WebVTT has them.
+    Vtt,
+    /// Events, with the text and what was used.
+    Events,
 }
 
 /// What of a request decides how its answer is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// Pictures.
-    Pictures,
+    Pictures {
+        /// The event that the client reads, where it reads events.
+        event: Option<&'static str>,
+    },
     /// Sound of that content type; or events, where the client reads those.
     Speech {
         /// The content type.

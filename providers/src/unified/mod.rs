@@ -19,7 +19,8 @@ pub use embeddings::{EmbeddingInput, EmbeddingsReply, EmbeddingsRequest, VectorF
 pub use error::{BadRequest, ErrorKind, Failure, Next, ProviderError, WireError};
 pub use event::{Event, Events, FinishReason, Frame, FrameKind, Part};
 pub use media::{
-    Answer, MediaReply, MediaRequest, Medium, Pictures, Quality, Recording, Speech, Transcript,
+    Answer, MediaReply, MediaRequest, Medium, Pictures, Quality, Recording, Sent, Speech,
+    Transcript,
 };
 pub use provider::{Auth, Capability, Encoded, HeaderLookup, Provider, StreamDecoder, Target};
 pub use reply::{Choice, Reply};

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::reply::{write_stop, write_usage};
-use crate::dialect::json::{Object, put_num};
+use crate::dialect::json::{Object, frame, put_num};
 use crate::dialect::{EncodeOptions, StreamEncoder};
 use crate::unified::{Event, FinishReason, Part, UsageReport, WireError};
 
@@ -148,17 +148,6 @@ impl Encoder {
         });
         frame(out, "message_stop", |_| {});
     }
-}
-
-fn frame(out: &mut Vec<u8>, kind: &str, write: impl FnOnce(&mut Object<'_>)) {
-    out.extend_from_slice(b"event: ");
-    out.extend_from_slice(kind.as_bytes());
-    out.extend_from_slice(b"\ndata: ");
-    let mut object = Object::open(out);
-    object.str("type", kind);
-    write(&mut object);
-    object.close();
-    out.extend_from_slice(b"\n\n");
 }
 
 /// The frame that a stream consists of, written without detours.
