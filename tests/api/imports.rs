@@ -112,6 +112,29 @@ async fn imported_prices_are_used_from_the_next_reload_on_behind_those_of_the_co
 }
 
 #[tokio::test]
+async fn a_price_of_either_source_that_is_imported_goes_before_what_is_built_in() {
+    let stage = stage().await;
+    let gateway = &stage.gateway;
+    let models = MODELS.replace("newer-still", "gpt-4o-mini");
+    let models = file(&stage, "api.json", &models);
+    let rows = told(&gateway.run_json(&["models", "import", &models, "--json"]));
+    let price = |row: &String| row.starts_with("price openai/gpt-4o-mini input 0.15 2 ");
+    assert!(rows.iter().any(price), "{rows:#?}");
+    let reload = gateway.admin_client().post("/admin/reload", &json!({})).await;
+    assert!(reload.status < 300, "{}", reload.text());
+    assert_eq!(charged(&stage, "oai/gpt-4o-mini").await, 100 * 2_000 + 10 * 4_000);
+    // One that is older than what is built in is no news.
+    let old = ["models", "import", &*models, "--date", "2025-01-01", "--json"];
+    assert!(
+        told(&gateway.run_json(&old)).iter().any(|row| row.contains("gpt-4o-mini input 2 0.15"))
+    );
+    let reload = gateway.admin_client().post("/admin/reload", &json!({})).await;
+    assert!(reload.status < 300, "{}", reload.text());
+    assert_eq!(charged(&stage, "oai/gpt-4o-mini").await, 100 * 150 + 10 * 600);
+    gateway.audit().unwrap();
+}
+
+#[tokio::test]
 async fn what_is_no_price_list_is_not_imported_and_a_damaged_import_is_an_error_of_the_configuration()
  {
     let stage = stage().await;

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Catalogue, CatalogueError, add_builtin};
+use super::{Catalogue, CatalogueError, add_builtin, read_models, sources};
+
+const GENAI_PRICES: &str = "genai-prices";
 
 /// What is imported of the sources.
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
@@ -39,7 +41,7 @@ impl Maker {
     /// The source's name.
     pub const fn name(self) -> &'static str {
         match self {
-            Maker::GenaiPrices => "genai-prices",
+            Maker::GenaiPrices => GENAI_PRICES,
             Maker::ModelsDev => "models.dev",
         }
     }
@@ -83,19 +85,30 @@ impl Imports {
 }
 
 impl<'d> Catalogue<'d> {
-    /// The built-in catalogue behind what is imported.
+    /// What is imported and what is built in, in the order of their dates; of the same day, what is
+    /// imported goes first. Of imports, genai-prices goes before models.dev, which knows less, unless it
+    /// is older.
     ///
     /// # Errors
     /// Where an import holds what cannot be.
     pub fn with(imports: &'d Imports) -> Result<Catalogue<'d>, CatalogueError> {
-        let mut catalogue = Catalogue::default();
-        if let Some(Source { date, data, .. }) = &imports.genai_prices {
-            catalogue.add_prices("genai-prices", date, data.get())?;
+        let (mut catalogue, dates) = (Catalogue::default(), sources()?);
+        let older = |source: &&'d Source, date: &str| *source.date < *date;
+        let (prices, models) = (imports.genai_prices.as_ref(), imports.models_dev.as_ref());
+        if let Some(new) = prices.filter(|new| !older(new, dates.genai_prices)) {
+            catalogue.add_prices(GENAI_PRICES, &new.date, new.data.get())?;
+            catalogue.imported = 1;
         }
-        if let Some(Source { date, data, .. }) = &imports.models_dev {
-            catalogue.add_models(date, data.get())?;
+        if let Some(new) = models.filter(|new| !older(new, dates.models_dev)) {
+            catalogue.newer = Some(read_models(&new.date, new.data.get())?);
         }
         add_builtin(&mut catalogue)?;
+        if let Some(old) = prices.filter(|old| older(old, dates.genai_prices)) {
+            catalogue.add_prices(GENAI_PRICES, &old.date, old.data.get())?;
+        }
+        if let Some(old) = models.filter(|old| older(old, dates.models_dev)) {
+            catalogue.add_models(&old.date, old.data.get())?;
+        }
         Ok(catalogue)
     }
 }

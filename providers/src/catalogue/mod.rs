@@ -24,6 +24,10 @@ pub struct Catalogue<'d> {
     models: Vec<models::Models<'d>>,
     /// In the order they are asked: the first that knows a price is believed.
     prices: Vec<prices::Prices<'d>>,
+    /// So many of `prices`, from the first on, were imported.
+    imported: usize,
+    /// Imported models whose prices go before lists that are no newer.
+    newer: Option<models::Models<'d>>,
     tiers: tiers::Tiers<'d>,
 }
 
@@ -60,15 +64,25 @@ fn read_builtin() -> Result<Catalogue<'static>, CatalogueError> {
     Ok(catalogue)
 }
 
+/// When what is built in was retrieved.
+fn sources() -> Result<Sources<'static>, CatalogueError> {
+    serde_json::from_str(include_str!("../../data/sources.json"))
+        .map_err(|e| CatalogueError { file: "sources.json", message: e.to_string() })
+}
+
 /// Adds what is built in, to be asked behind what is there.
 fn add_builtin(catalogue: &mut Catalogue<'_>) -> Result<(), CatalogueError> {
-    let dates: Sources<'static> = serde_json::from_str(include_str!("../../data/sources.json"))
-        .map_err(|e| CatalogueError { file: "sources.json", message: e.to_string() })?;
+    let dates = sources()?;
     catalogue.add_prices("demo", dates.demo, include_str!("../../data/demo-prices.json"))?;
     let genai = include_str!("../../data/genai-prices-v2.json");
     catalogue.add_prices("genai-prices", dates.genai_prices, genai)?;
     catalogue.add_models(dates.models_dev, include_str!("../../data/models-dev.json"))?;
     catalogue.add_tiers(dates.service_tiers, include_str!("../../data/service-tiers.json"))
+}
+
+fn read_models<'d>(date: &'d str, json: &'d str) -> Result<models::Models<'d>, CatalogueError> {
+    models::Models::read(date, json)
+        .map_err(|e| CatalogueError { file: "models", message: e.to_string() })
 }
 
 impl<'d> Catalogue<'d> {
@@ -87,9 +101,7 @@ impl<'d> Catalogue<'d> {
 
     /// Adds models in the reduced form of models.dev's `api.json`, to be asked behind those added before.
     pub fn add_models(&mut self, date: &'d str, json: &'d str) -> Result<(), CatalogueError> {
-        let models = models::Models::read(date, json)
-            .map_err(|e| CatalogueError { file: "models", message: e.to_string() })?;
-        self.models.push(models);
+        self.models.push(read_models(date, json)?);
         Ok(())
     }
 
@@ -103,15 +115,28 @@ impl<'d> Catalogue<'d> {
     /// Everything known of what a model costs at a provider: since when, at what hours, in which
     /// service tier. Nothing where it is not known, which is not the same as nothing to pay.
     pub fn list(&self, provider: &str, model: &str) -> Option<PriceList> {
-        let name = names::in_prices(provider);
-        let priced = self.prices.iter().find_map(|p| p.list(name, model));
-        let list = priced.or_else(|| {
-            let name = names::in_models(provider);
-            let card = self.models.iter().find_map(|models| models.card(name, model))?;
-            Some(PriceList::of(card.into()))
-        })?;
+        let (name, named) = (names::in_prices(provider), names::in_models(provider));
+        let mut prices = self.prices.iter().enumerate();
+        let priced = prices.find_map(|(at, p)| Some((at, p.date(), p.list(name, model)?)));
+        let list = match priced {
+            Some((at, date, list)) => {
+                let goes_before = |newer: &&models::Models<'_>| {
+                    newer.date() > date || newer.date() == date && at >= self.imported
+                };
+                let newer = self.newer.as_ref().filter(goes_before);
+                newer.and_then(|newer| newer.before(named, model, &list)).unwrap_or(list)
+            }
+            None => {
+                let mut models = self.all_models();
+                PriceList::of(models.find_map(|models| models.card(named, model))?.into())
+            }
+        };
         let id = self.prices.iter().find_map(|p| p.id(name, model));
         Some(id.map_or_else(|| list.clone(), |id| self.tiers.add(name, id, list.clone())))
+    }
+
+    fn all_models(&self) -> impl Iterator<Item = &models::Models<'d>> {
+        self.newer.iter().chain(&self.models)
     }
 
     /// What a call that asks for no tier costs at that instant.
@@ -122,7 +147,7 @@ impl<'d> Catalogue<'d> {
     /// What is known of a model at a provider.
     pub fn model(&self, provider: &str, model: &str) -> Option<ModelInfo<'d>> {
         let name = names::in_models(provider);
-        let listed = self.models.iter().find_map(|models| models.get(name, model));
+        let listed = self.all_models().find_map(|models| models.get(name, model));
         let window =
             self.prices.iter().find_map(|p| p.context_window(names::in_prices(provider), model));
         match (listed, window) {
@@ -145,7 +170,7 @@ impl<'d> Catalogue<'d> {
     /// The models known at a provider, by name.
     pub fn models(&self, provider: &str) -> Vec<ModelInfo<'d>> {
         let mut all: Vec<ModelInfo<'d>> = Vec::new();
-        for info in self.models.iter().flat_map(|models| models.of(names::in_models(provider))) {
+        for info in self.all_models().flat_map(|models| models.of(names::in_models(provider))) {
             if !all.iter().any(|known| known.id == info.id) {
                 all.push(info);
             }
@@ -163,7 +188,7 @@ impl<'d> Catalogue<'d> {
 
     /// The providers known; those that are of a kind of ours go by its name.
     pub fn providers(&self) -> Vec<&'d str> {
-        let mut all: Vec<&str> = self.models.iter().flat_map(models::Models::providers).collect();
+        let mut all: Vec<&str> = self.all_models().flat_map(models::Models::providers).collect();
         all.extend(self.prices.iter().flat_map(prices::Prices::providers));
         all.iter_mut().for_each(|name| *name = names::ours(name));
         all.sort_unstable();

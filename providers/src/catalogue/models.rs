@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tollgate_accounting::{Class, PriceCard, Rates, Tier, Timestamp};
+use tollgate_accounting::{
+    Class, Listed, PriceCard, PriceList, Rates, ServiceTier, Tier, Timestamp,
+};
 
-use super::prices::unit;
+use super::prices::{day, unit};
 
 /// What is known of a model. What is not known is `None`, not `false` or zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +134,11 @@ impl<'d> Models<'d> {
         Ok(Models { date, providers: wire.providers })
     }
 
+    /// When it was retrieved.
+    pub(super) fn date(&self) -> &'d str {
+        self.date
+    }
+
     pub(super) fn get(&self, provider: &str, model: &str) -> Option<ModelInfo<'d>> {
         let (id, row) = self.providers.get(provider)?.get_key_value(model)?;
         Some(row.info(id))
@@ -176,6 +183,48 @@ impl<'d> Models<'d> {
             per_request: None,
         };
         card.check().is_ok().then_some(card)
+    }
+}
+
+impl Models<'_> {
+    /// A list with the price that holds from the day of retrieval on: what is dated later there still
+    /// comes, and what came before is as it was. Classes that this source does not list cost what they
+    /// did, since they would fall to what a plainer class costs.
+    pub(super) fn before(
+        &self,
+        provider: &str,
+        model: &str,
+        list: &PriceList,
+    ) -> Option<PriceList> {
+        let mut card = self.card(provider, model)?;
+        let from = day(self.date)?;
+        let (mut all, later): (Vec<Listed>, Vec<Listed>) =
+            list.iter().cloned().partition(|one| one.from <= from);
+        let plain = |one: &&Listed| one.tier == ServiceTier::Standard && one.hours.is_none();
+        if let Some(one) = all.iter().rev().find(plain) {
+            complete(&mut card, &one.card);
+        }
+        card.effective_from = from;
+        all.push(Listed { tier: ServiceTier::Standard, from, hours: None, card: card.into() });
+        Some(PriceList::new([all, later].concat()))
+    }
+}
+
+fn complete(card: &mut PriceCard, before: &PriceCard) {
+    let own = card.clone();
+    card.per_request = card.per_request.or(before.per_request);
+    for tier in &mut card.tiers {
+        let reached = |had: &&Tier| had.above_input_tokens <= tier.above_input_tokens;
+        let Some(had) = before.tiers.iter().rev().find(reached) else { continue };
+        for class in Class::ALL {
+            if let (None, Some(price)) = (tier.rates.get(class), had.rates.get(class)) {
+                tier.rates.set(class, price);
+            }
+        }
+    }
+    if *card != own {
+        card.version = format!("{}+{}", card.version, before.version);
+        card.source = format!("{}, the rest {}", card.source, before.source);
     }
 }
 

@@ -165,6 +165,11 @@ impl<'d> Prices<'d> {
         (!list.is_empty()).then_some(list)
     }
 
+    /// When it was retrieved.
+    pub(super) fn date(&self) -> &'d str {
+        self.date
+    }
+
     pub(super) fn context_window(&self, provider: &str, model: &str) -> Option<u64> {
         self.find(provider, model)?.1.context_window
     }
@@ -332,10 +337,7 @@ pub(super) fn unit(text: &str, places: i32) -> Option<UnitPrice> {
 impl When {
     fn read(wire: &WireConstraint<'_>) -> Option<When> {
         if let Some(date) = wire.start_date {
-            let mut parts = date.split('-').map(|n| n.parse::<i64>().ok());
-            let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
-            let days = http_date::days(year, month, day);
-            return Some(When::From(Timestamp::from_micros(days.checked_mul(86_400_000_000)?)));
+            return day(date).map(When::From);
         }
         Hours::new(second(wire.start_time?)?, second(wire.end_time?)?).map(When::Daily)
     }
@@ -346,6 +348,14 @@ impl When {
             When::Always | When::Daily(_) => Timestamp::from_micros(0),
         }
     }
+}
+
+/// The first instant of a day, such as `2026-12-01`.
+pub(super) fn day(date: &str) -> Option<Timestamp> {
+    let mut parts = date.split('-').map(|n| n.parse::<i64>().ok());
+    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
+    let micros = http_date::days(year, month, day).checked_mul(86_400_000_000)?;
+    Some(Timestamp::from_micros(micros))
 }
 
 /// The second of the day of `hh:mm:ssZ`.

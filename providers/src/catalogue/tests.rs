@@ -267,3 +267,55 @@ fn a_list_that_holds_no_price_where_one_should_be_is_refused() {
     catalogue.add_prices("x", "d", &json).unwrap();
     assert_eq!(catalogue.card("p", "M", now()).unwrap().version, "x/d/p/m/0");
 }
+
+const API: &str = r#"{"openai":{"models":{
+ "gpt-4o-mini":{"cost":{"input":9,"output":18}},
+ "gpt-image-1.5":{"cost":{"input":7,"output":70}}}}}"#;
+const LIST: &str = r#"[{"id":"openai","models":[
+ {"id":"gpt-4o-mini","match":{"equals":"gpt-4o-mini"},"prices":{"input_mtok":5,"output_mtok":6}}]}]"#;
+
+/// What a token of a class costs with these imports on a day, in pico-dollars, and the card's version.
+fn imported(files: &[(&str, &str)], model: &str, class: Class, at: &str) -> (u64, String) {
+    let mut imports = Imports::default();
+    for (text, date) in files {
+        imports.take(text, date).unwrap();
+    }
+    let catalogue = Catalogue::with(&imports).unwrap();
+    let card = catalogue.card("openai", model, prices::day(at).unwrap()).unwrap();
+    let price = card.tiers[0].rates.get(class).unwrap();
+    (price.pico(), card.version)
+}
+
+#[test]
+fn an_imported_price_goes_before_what_is_built_in_unless_it_is_older_whichever_source_it_is_of() {
+    let price = |files: &[(&str, &str)], at| imported(files, "gpt-4o-mini", Class::Input, at).0;
+    let built_in = price(&[], "2999-01-01");
+    assert_eq!(price(&[(API, "2999-01-01")], "2999-01-01"), 9_000_000);
+    assert_eq!(price(&[(API, "2999-01-01")], "2998-12-31"), built_in, "what came before stays");
+    // On the day of what is built in, what is imported is believed; before that it is not.
+    let day = sources().unwrap().models_dev;
+    assert_eq!(price(&[(API, day)], "2999-01-01"), 9_000_000);
+    for older in [API, LIST] {
+        assert_eq!(price(&[(older, "2020-01-01")], "2999-01-01"), built_in);
+    }
+    // Of two imports the newer, and of the same day the one that knows more.
+    for (files, pico) in [
+        ([(API, "2999-01-01"), (LIST, "2999-01-01")], 5_000_000),
+        ([(API, "2999-01-02"), (LIST, "2999-01-01")], 9_000_000),
+        ([(API, "2999-01-01"), (LIST, "2999-01-02")], 5_000_000),
+    ] {
+        assert_eq!(price(&files, "2999-02-01"), pico, "{files:?}");
+    }
+}
+
+#[test]
+fn what_an_imported_price_does_not_list_costs_what_it_did() {
+    let read =
+        |files: &[(&str, &str)], class| imported(files, "gpt-image-1.5", class, "2999-01-01");
+    let import = [(API, "2999-01-01")];
+    let (before, had) = read(&[], Class::ImageOutput);
+    let (pico, version) = read(&import, Class::ImageOutput);
+    assert_eq!(pico, before, "and not what text costs");
+    assert_eq!(version, format!("models.dev/2999-01-01/openai/gpt-image-1.5/0+{had}"));
+    assert_eq!(read(&import, Class::Input).0, 7_000_000);
+}
