@@ -146,6 +146,18 @@ mod tests {
             ("openai", "gpt-5.6", Some(3)),
             ("compatible", "o3", None),
             ("groq", "anything", Some(3)),
+            ("openai", "gpt-5.3-codex", Some(7)),
+            ("openai", "gpt-5.3-chat-latest", Some(0)),
+            ("azure", "gpt-5.3-chat", Some(7)),
+            // Efforts are taken by the newer, and penalties by none of them, whether it reasons or not.
+            ("xai", "grok-4-fast-non-reasoning", Some(3)),
+            ("xai", "grok-4.20-0309-reasoning", Some(3)),
+            ("xai", "grok-4.20-multi-agent-0309", Some(2)),
+            ("xai", "grok-4.6", Some(2)),
+            ("xai", "grok-3", None),
+            ("moonshotai", "kimi-k2.7-code", Some(4)),
+            ("moonshotai", "kimi-k3.1-pro", Some(4)),
+            ("moonshotai", "kimi-k2-thinking", None),
         ];
         for (kind, model, expected) in cases {
             assert_eq!(drops(kind, model), expected, "{kind} {model}");
