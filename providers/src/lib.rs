@@ -48,6 +48,7 @@ pub use dialect::openai_responses as responses;
 pub use dialect::{Dialect, EncodeOptions, StreamEncoder};
 pub use form::canonical as canonical_form;
 pub use guard::{Bounds, guard};
+pub use media::{by_character, by_second};
 pub use openai::retry_after;
 pub use rate_limits::{RateLimit, RateLimits};
 pub use registry::{kinds, provider};

@@ -115,8 +115,24 @@ async fn speech_that_says_nothing_is_charged_at_the_most_and_by_the_character_wh
     let row = stage.row(&client.post(SPEECH, &say("oai/tts-1")).await).await;
     assert_eq!((row.input, row.output, nanos(&row.charged_usd)), (20, 0, 20 * 15_000), "{row:?}");
     assert_eq!(row.json["attempts"][0]["input_provenance"], "tokenized");
+    let split = used(&stage, "audio_speeches", "&group_by=model").await;
+    let characters = |model: &str| {
+        let one = split.iter().find(|one| one["model"] == model).unwrap();
+        (one["num_model_requests"].clone(), one.get("characters").cloned())
+    };
+    assert_eq!(characters("tts-1"), (json!(1), Some(json!(20))));
+    assert_eq!(characters("gpt-4o-mini-tts"), (json!(1), None), "it is billed in tokens");
     stage.nothing_held().await;
     stage.gateway.audit().unwrap();
+}
+
+/// What OpenAI's reporting shapes tell of the last hours.
+async fn used(stage: &Stage, kind: &str, more: &str) -> Vec<Value> {
+    let start = jiff::Timestamp::now().as_second() - 7_200;
+    let path = format!("/v1/organization/usage/{kind}?bucket_width=1h&start_time={start}{more}");
+    let page = stage.gateway.client("acme").get(&path).await.json();
+    let buckets = page["data"].as_array().unwrap().iter();
+    buckets.flat_map(|bucket| bucket["results"].as_array().unwrap().clone()).collect()
 }
 
 /// So many seconds of silence, 16-bit at 8 kHz.
@@ -186,6 +202,20 @@ async fn a_recording_is_charged_by_the_second_where_that_is_the_unit() {
         assert_eq!((nanos(&row.charged_usd), row.output), (10 * 100_000, 0), "{row:?}");
         assert_eq!(row.json["attempts"][0]["usage"]["audio_input"], 10);
     }
+    let whole = used(&stage, "audio_transcriptions", "").await;
+    let sum = |name| whole.iter().map(|one| one[name].as_i64().unwrap()).sum::<i64>();
+    assert_eq!((sum("seconds"), sum("num_model_requests")), (20, 2), "{whole:?}");
+    // With what is billed in tokens, the seconds of all are not known, and not said to be fewer.
+    stage.upstream.push("", Reply::whole(200, TOKENS));
+    let fields = [("model", "oai/gpt-4o-transcribe")];
+    stage.row(&client.form(TRANSCRIPTIONS, &heard(&fields, 10)).await).await;
+    let whole = used(&stage, "audio_transcriptions", "").await;
+    assert!(whole.last().unwrap().get("seconds").is_none(), "{whole:?}");
+    let calls = whole.iter().map(|one| one["num_model_requests"].as_i64().unwrap());
+    assert_eq!(calls.sum::<i64>(), 3, "{whole:?}");
+    let split = used(&stage, "audio_transcriptions", "&group_by=model").await;
+    let seconds = split.iter().filter_map(|one| one.get("seconds")?.as_i64());
+    assert_eq!(seconds.sum::<i64>(), 20, "{split:?}");
     stage.nothing_held().await;
     stage.gateway.audit().unwrap();
 }

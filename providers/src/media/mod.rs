@@ -9,7 +9,9 @@ mod sound;
 mod speech;
 mod subtitles;
 
+pub use recordings::by_second;
 pub(crate) use sound::seconds;
+pub use speech::by_character;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -47,8 +49,8 @@ impl MediaRequest<'_> {
     pub fn in_tokens(&self, model: &str) -> bool {
         match &self.medium {
             Medium::Pictures(_) => true,
-            Medium::Speech(_) => !speech::by_character(model),
-            Medium::Recording(_) => !recordings::by_second(model),
+            Medium::Speech(_) => !by_character(model),
+            Medium::Recording(_) => !by_second(model),
         }
     }
 

@@ -28,8 +28,8 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// What a provider puts around a recording.
 const FRAME: u64 = 64;
 
-/// Whisper is billed by the second.
-pub(super) fn by_second(model: &str) -> bool {
+/// Whether a recording that the model hears is billed by the second, as Whisper's are.
+pub fn by_second(model: &str) -> bool {
     bare(model).starts_with("whisper")
 }
 

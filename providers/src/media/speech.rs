@@ -28,8 +28,9 @@ const BESIDE: u64 = 250;
 /// What a provider puts around a text.
 const FRAME: u64 = 64;
 
-/// OpenAI's older voices are billed by the character of the text, and say nothing of what they used.
-pub(super) fn by_character(model: &str) -> bool {
+/// Whether what the model reads is billed by the character, as it is by OpenAI's older voices, which say
+/// nothing of what they used.
+pub fn by_character(model: &str) -> bool {
     bare(model).starts_with("tts-1")
 }
 

@@ -83,6 +83,11 @@ impl ReportRow {
         ReportRow { keys: Vec::new(), sums: Sums::default() }
     }
 
+    /// Takes in another group's sums.
+    pub fn merge(&mut self, other: &ReportRow) {
+        self.sums.merge(&other.sums);
+    }
+
     /// A count of it.
     pub fn count(&self, measure: Measure) -> i64 {
         self.sums.get(measure)

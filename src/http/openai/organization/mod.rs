@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 use tollgate_accounting::{ServiceTier, Timestamp};
-use tollgate_providers::Dialect;
+use tollgate_providers::{Dialect, by_character, by_second};
 
 use crate::clock;
 use crate::control::ControlError;
@@ -30,6 +30,15 @@ struct Kind {
     endpoints: &'static [&'static str],
     /// What a result of it counts.
     counts: &'static [(&'static str, Measure)],
+    /// What it counts where all of its models are billed in it.
+    unit: Option<Unit>,
+}
+
+/// A unit other than tokens, which is what the input of a model that is billed in it counts.
+#[derive(Clone, Copy)]
+struct Unit {
+    name: &'static str,
+    bills: fn(&str) -> bool,
 }
 
 const KINDS: [Kind; 10] = [
@@ -44,6 +53,7 @@ const KINDS: [Kind; 10] = [
             ("input_cache_write_tokens", Measure::CacheWriteTokens),
             ("num_model_requests", Measure::Requests),
         ],
+        unit: None,
     },
     Kind {
         name: "embeddings",
@@ -53,6 +63,7 @@ const KINDS: [Kind; 10] = [
             ("input_tokens", Measure::InputTokens),
             ("num_model_requests", Measure::Requests),
         ],
+        unit: None,
     },
     Kind {
         name: "moderations",
@@ -62,25 +73,30 @@ const KINDS: [Kind; 10] = [
             ("input_tokens", Measure::InputTokens),
             ("num_model_requests", Measure::Requests),
         ],
+        unit: None,
     },
-    // How many pictures, characters or seconds a call was of is on no row, so a result counts calls alone.
+    // How many pictures a call was of is on no row, nor how many characters or seconds where they are
+    // billed in tokens.
     Kind {
         name: "images",
         result: "images",
         endpoints: &["images.generations", "images.edits"],
         counts: &[("num_model_requests", Measure::Requests)],
+        unit: None,
     },
     Kind {
         name: "audio_speeches",
         result: "audio_speeches",
         endpoints: &["audio.speech"],
         counts: &[("num_model_requests", Measure::Requests)],
+        unit: Some(Unit { name: "characters", bills: by_character }),
     },
     Kind {
         name: "audio_transcriptions",
         result: "audio_transcriptions",
         endpoints: &["audio.transcriptions", "audio.translations"],
         counts: &[("num_model_requests", Measure::Requests)],
+        unit: Some(Unit { name: "seconds", bills: by_second }),
     },
     Kind::unused("vector_stores", "vector_stores"),
     Kind::unused("code_interpreter_sessions", "code_interpreter_sessions"),
@@ -92,7 +108,7 @@ impl Kind {
     /// A kind that no operation here is of: its buckets are empty, as they are at OpenAI's for who does
     /// not use it.
     const fn unused(name: &'static str, result: &'static str) -> Kind {
-        Kind { name, result, endpoints: &[], counts: &[] }
+        Kind { name, result, endpoints: &[], counts: &[], unit: None }
     }
 }
 
@@ -194,17 +210,24 @@ async fn page(
     };
     let mut by = vec![question.width.group()];
     by.extend(question.by.iter().filter_map(|split| split.group()));
+    let unit = kind.and_then(|kind| kind.unit);
+    by.extend(unit.map(|_| GroupBy::Model));
     let rows = if question.of_nothing {
         Vec::new()
     } else {
         reading(front, move |reader| reader.report(&Asked::new(filter, by).untimed())).await?
     };
+    let rows = match unit {
+        None => rows.into_iter().map(|row| (row, None)).collect(),
+        Some(unit) => counted(rows, unit),
+    };
     let bucket = |start: &i64| {
         let label = question.label(*start);
-        let mine = rows.iter().filter(|row| row.keys.first().is_some_and(|key| **key == *label));
-        let results = mine.map(|row| match kind {
+        let in_it = |row: &ReportRow| row.keys.first().is_some_and(|key| **key == *label);
+        let mine = rows.iter().filter(|(row, _)| in_it(row));
+        let results = mine.map(|(row, units)| match kind {
             None => cost(row, &question.by),
-            Some(kind) => used(row, &question.by, kind),
+            Some(kind) => used(row, &question.by, kind, *units),
         });
         let end_time = start + question.width.seconds();
         let results = results.collect::<Result<_, _>>()?;
@@ -214,6 +237,29 @@ async fn page(
     let data = data.map_err(|error| Failed::internal(&error))?;
     let next_page = more.then(|| format!("page_{end}"));
     Ok(Page { object: "page", data, has_more: more, next_page })
+}
+
+/// Rows without the model, which is their last key, and how much of the unit they are; nothing where
+/// some of it was billed otherwise, so that no sum leaves out what it should have.
+fn counted(rows: Vec<ReportRow>, unit: Unit) -> Vec<(ReportRow, Option<i64>)> {
+    let mut all: Vec<(ReportRow, Option<i64>)> = Vec::new();
+    for mut row in rows {
+        let model = row.keys.pop();
+        let units = row.count(Measure::InputTokens);
+        let bills = units == 0 || model.is_some_and(|model| (unit.bills)(&model));
+        let units = bills.then_some(units);
+        // They come in the order of time.
+        let mut bucket =
+            all.iter_mut().rev().take_while(|(other, _)| other.keys.first() == row.keys.first());
+        match bucket.find(|(other, _)| other.keys == row.keys) {
+            Some((other, sum)) => {
+                other.merge(&row);
+                *sum = sum.zip(units).map(|(sum, more)| sum.saturating_add(more));
+            }
+            None => all.push((row, units)),
+        }
+    }
+    all
 }
 
 /// What a result says of each thing it may be split by: null where it is not.
@@ -259,7 +305,12 @@ fn cost(row: &ReportRow, by: &[Split]) -> serde_json::Result<Box<RawValue>> {
     to_raw_value(&Cost { object: "organization.costs.result", amount, groups })
 }
 
-fn used(row: &ReportRow, by: &[Split], kind: &Kind) -> serde_json::Result<Box<RawValue>> {
+fn used(
+    row: &ReportRow,
+    by: &[Split],
+    kind: &Kind,
+    units: Option<i64>,
+) -> serde_json::Result<Box<RawValue>> {
     let names = [
         ("project_id", Split::Project),
         ("user_id", Split::User),
@@ -273,6 +324,9 @@ fn used(row: &ReportRow, by: &[Split], kind: &Kind) -> serde_json::Result<Box<Ra
     out.insert("object".to_owned(), json!(format!("organization.usage.{}.result", kind.result)));
     for (name, measure) in kind.counts {
         out.insert((*name).to_owned(), row.count(*measure).into());
+    }
+    if let Some((unit, units)) = kind.unit.zip(units) {
+        out.insert(unit.name.to_owned(), units.into());
     }
     if kind.name != "completions" {
         out.remove("batch");
