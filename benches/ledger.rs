@@ -164,6 +164,7 @@ impl Bench {
             deadline: Timestamp::from_micros(now.micros() + 60_000_000),
             first,
             keyed: None,
+            handed_over: false,
         })
     }
 }

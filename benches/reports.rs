@@ -337,6 +337,7 @@ impl Call<'_> {
             deadline: Timestamp::from_micros(now.micros() + 60_000_000),
             first,
             keyed: None,
+            handed_over: false,
         })?;
         let ends = if roll >> 48 & 31 == 0 { Outcome::Cut } else { Outcome::Completed };
         hold.settle(ends);

@@ -14,6 +14,7 @@
 //! - [`catalogue`]: models, limits and price history as data.
 
 pub mod anthropic;
+pub mod batches;
 pub mod bedrock;
 pub mod catalogue;
 pub mod cohere;

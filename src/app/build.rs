@@ -249,6 +249,7 @@ fn site(config: &config::Provider) -> Result<Site, BuildError> {
             config::OnClientGone::Drain => OnClientGone::Drain,
         },
         max_retries: config.max_retries,
+        hand_over_batches: config.hand_over_batches,
     })
 }
 

@@ -6,6 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tollgate_accounting::Timestamp;
+use tollgate_providers::Encoded;
+
+use crate::ledger::{Handover, KeyName, OpenHold};
+use crate::upstream::{Answer, SendError};
 
 /// Where the lines of a batch may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +97,14 @@ pub struct Made {
     pub lost: bool,
 }
 
+impl Made {
+    /// That nobody knows what became of it.
+    pub fn lost() -> Made {
+        let (request, body) = (String::new(), Bytes::new());
+        Made { status: 0, request, body, again: None, lost: true }
+    }
+}
+
 /// A call that may be made later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Again {
@@ -103,6 +116,32 @@ pub struct Again {
 
 /// A future call.
 pub type Making = Pin<Box<dyn Future<Output = Made> + Send>>;
+
+/// Whether a line is held; else what a client would have seen.
+pub type Holding = Pin<Box<dyn Future<Output = Result<(), Made>> + Send>>;
+
+/// The head of a provider's answer with its body to come, and how long each piece of that may take.
+pub type Asking = Pin<Box<dyn Future<Output = Result<(Answer, Duration), SendError>> + Send>>;
+
+/// How a line is held that is to be handed over.
+#[derive(Clone, Copy, Debug)]
+pub struct HoldTerms {
+    /// When the hold is settled, whatever became of it.
+    pub until: Timestamp,
+    /// Whether its output is capped lower where the most does not fit, by the account's own terms.
+    pub may_be_lowered: bool,
+}
+
+/// What a provider's batch says of one line.
+#[derive(Clone, Debug)]
+pub enum Given {
+    /// A status and a body.
+    Answer(u16, Bytes),
+    /// It did not run; why.
+    NotRun(String),
+    /// Nobody can say.
+    Lost,
+}
 
 /// Makes calls.
 pub trait Calls: Send + Sync {
@@ -117,4 +156,23 @@ pub trait Calls: Send + Sync {
 
     /// The largest body.
     fn most_body(&self) -> usize;
+
+    /// The provider and its model that a credential's batch of lines for that model is handed over to, if
+    /// it is.
+    fn place(&self, key: &str, endpoint: Endpoint, model: &str) -> Option<(Arc<str>, Arc<str>)>;
+
+    /// Holds a line that is to be handed over.
+    fn hold(&self, call: Call, to: Handover, terms: HoldTerms) -> Holding;
+
+    /// A line that is held, as its provider reads it.
+    ///
+    /// # Errors
+    /// Where it cannot be written any more; why.
+    fn written(&self, call: &Call, hold: &OpenHold, to: &Handover) -> Result<Vec<u8>, String>;
+
+    /// Asks the provider of a handover.
+    fn ask(&self, to: &Handover, question: Encoded) -> Asking;
+
+    /// Settles a line that was handed over by what became of it, unless it is settled.
+    fn settle(&self, line: KeyName, to: Handover, given: Given) -> Making;
 }

@@ -30,6 +30,14 @@ pub(super) struct Line {
     pub(super) text: Vec<u8>,
 }
 
+impl Line {
+    /// What its client calls it.
+    pub(super) fn name(&self) -> String {
+        let request: Option<Request<'_>> = serde_json::from_slice(&self.text).ok();
+        request.and_then(|request| request.custom_id).unwrap_or_default()
+    }
+}
+
 /// A request as a line has it.
 #[derive(Deserialize)]
 pub(super) struct Request<'l> {

@@ -1,8 +1,12 @@
 //! Calls that have until tomorrow: files of requests that clients send, and batches that make them.
 
+mod answers;
 mod calls;
+mod errands;
 mod folder;
+mod hand_over;
 mod lines;
+mod patience;
 mod results;
 mod run;
 mod settings;
@@ -16,7 +20,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tollgate_accounting::{DAY, Timestamp};
 
-pub use calls::{Again, Call, Calls, Endpoint, Made, Making};
+pub use calls::{Again, Asking, Call, Calls, Endpoint, Given, HoldTerms, Holding, Made, Making};
 pub use folder::{Folder, Upload};
 pub use run::run;
 pub use settings::Settings;
@@ -266,6 +270,7 @@ impl Batches {
             ended_at: None,
             progress: BatchProgress::default(),
             usage: Some(BatchUsage::default()),
+            handover: None,
         };
         let (ledger, kept) = (self.ledger.clone(), row.clone());
         if !blocking(move || Ok(ledger.put_batch(kept, MOST_UNFINISHED)?)).await? {

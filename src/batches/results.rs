@@ -91,9 +91,7 @@ impl Done {
     /// A call's answer or error, as a client would have seen it.
     pub(super) fn made(batch: &str, number: u32, name: &str, made: &Made) -> Done {
         if made.lost {
-            let message = "the gateway ended while this request was in flight: it was charged for \
-                what was seen of it, its answer is lost, and it was not made again";
-            return Done::not_made(batch, number, name, "batch_interrupted", message);
+            return Done::lost(batch, number, name);
         }
         let answered = made.status == 200;
         let (status, request) = (made.status, json!(made.request));
@@ -102,6 +100,13 @@ impl Done {
             on_one_line(&made.body)
         );
         Done { number, answered, text: line(batch, number, name, &response, "null") }
+    }
+
+    /// A line of which nobody knows what became.
+    pub(super) fn lost(batch: &str, number: u32, name: &str) -> Done {
+        let message = "the gateway ended while this request was in flight: it was charged for \
+            what was seen of it, its answer is lost, and it was not made again";
+        Done::not_made(batch, number, name, "batch_interrupted", message)
     }
 
     /// A line without an answer to a request.

@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -14,6 +15,8 @@ use super::{BatchError, Batches, blocking};
 
 /// Batches that are worked on at once; the others wait, the oldest first.
 const AT_ONCE: usize = 32;
+/// Those that wait for their provider, beside these.
+const MOST_WAITING: usize = 128;
 /// The wait before a batch is taken up again that something of ours refused.
 const LATER: Duration = Duration::from_secs(1);
 
@@ -26,7 +29,9 @@ pub async fn run(
 ) {
     let most = batches.settings().concurrency;
     let room = Arc::new(Semaphore::new(most));
-    let shop = Arc::new(Shop { batches, calls, room, most, shutdown, stop });
+    let (waiting, sending) = (AtomicUsize::new(0), Semaphore::new(1));
+    let shop = Shop { batches, calls, room, most, waiting, sending, shutdown, stop };
+    let shop = Arc::new(shop);
     let mut at_work = JoinSet::new();
     loop {
         let closing = shop.shutdown.is_cancelled();
@@ -72,7 +77,8 @@ async fn begin(shop: &Arc<Shop>, at_work: &mut AtWork) -> Result<(), BatchError>
     let reader = shop.batches.reader.clone();
     let unfinished = blocking(move || Ok(reader.unfinished_batches()?)).await?;
     for id in unfinished {
-        if at_work.len() >= AT_ONCE {
+        let waiting = shop.waiting.load(Ordering::Relaxed).min(MOST_WAITING);
+        if at_work.len() >= AT_ONCE + waiting {
             break;
         }
         // Before its row is read, so that whoever calls it off is heard, there or here.

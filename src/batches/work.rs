@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,20 +16,20 @@ use tokio_util::sync::CancellationToken;
 use super::calls::{Call, Calls, Endpoint};
 use super::lines::{self, Line, Lines, Next, Request};
 use super::results::{Done, Results};
-use super::{BatchError, Batches, OF_BATCHES, blocking};
+use super::{BatchError, Batches, OF_BATCHES, blocking, hand_over};
 use crate::clock;
-use crate::ledger::{BatchRow, BatchStatus, FileRow, KeyName};
+use crate::ledger::{BatchProgress, BatchRow, BatchStatus, FileRow, KeyName};
 
 /// How long calls in flight may go on in a batch that is called off or whose time is over.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// How often a line is made again whose provider was asked and was not ready.
 const MOST_ASKED: u32 = 5;
 /// The shortest and the longest wait before a line is tried again.
-const WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(60));
+pub(super) const WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(60));
 /// The wait before something is tried again that disk or ledger refused.
 const LATER: Duration = Duration::from_millis(250);
 /// Lines that are recorded at once where they need no call.
-const TOGETHER: usize = 256;
+pub(super) const TOGETHER: usize = 256;
 
 /// What all batches work with.
 pub(super) struct Shop {
@@ -38,6 +39,10 @@ pub(super) struct Shop {
     pub(super) room: Arc<Semaphore>,
     /// The most of one.
     pub(super) most: usize,
+    /// Batches that wait for their providers.
+    pub(super) waiting: AtomicUsize,
+    /// Lets files go to providers one at a time: each is in memory meanwhile.
+    pub(super) sending: Semaphore,
     /// Cancelled when nothing new is to begin.
     pub(super) shutdown: CancellationToken,
     /// Cancelled when calls in flight must end.
@@ -46,7 +51,7 @@ pub(super) struct Shop {
 
 /// Why no more lines are begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     Done,
     Cancelled,
     Expired,
@@ -71,7 +76,11 @@ pub(super) async fn see_to(
         quit.cancel();
     }
     let mut work = Work::open(shop, row).await?;
-    match work.make_lines(&quit).await? {
+    let end = match work.hand_over(&quit).await? {
+        Some(end) => end,
+        None => work.make_lines(&quit).await?,
+    };
+    match end {
         End::Stopped => Ok(()),
         end => work.finish(end).await,
     }
@@ -97,7 +106,9 @@ async fn validated(shop: &Arc<Shop>, row: &BatchRow) -> Result<Option<BatchRow>,
         };
         match checked {
             Ok(lines::Checked { total, model }) => {
-                batches.ledger.begin_batch(&row.id, total, model, clock::now())?;
+                // With its beginning, so that no start comes between.
+                let handover = hand_over::decide(batches, &**calls, &row, total, model.as_deref());
+                batches.ledger.begin_batch(&row.id, total, model, handover, clock::now())?;
             }
             Err(problems) => {
                 let problems = serde_json::Value::from(problems).to_string();
@@ -111,13 +122,13 @@ async fn validated(shop: &Arc<Shop>, row: &BatchRow) -> Result<Option<BatchRow>,
     .await
 }
 
-struct Work {
-    shop: Arc<Shop>,
-    row: BatchRow,
-    endpoint: Endpoint,
+pub(super) struct Work {
+    pub(super) shop: Arc<Shop>,
+    pub(super) row: BatchRow,
+    pub(super) endpoint: Endpoint,
     results: Arc<Mutex<Results>>,
     /// Numbers of lines that are done, or being made.
-    begun: HashSet<u32>,
+    pub(super) begun: HashSet<u32>,
     key: Arc<str>,
     tags: Arc<str>,
 }
@@ -189,10 +200,14 @@ impl Work {
     }
 
     /// The file of its lines; none where it has not come so far that they are known to be requests.
-    async fn lines(&self) -> Result<Option<Lines>, BatchError> {
+    pub(super) async fn lines(&self) -> Result<Option<Lines>, BatchError> {
         if self.row.begun_at.is_none() || self.begun.len() as u64 >= self.row.progress.total {
             return Ok(None);
         }
+        self.all_lines().await
+    }
+
+    pub(super) async fn all_lines(&self) -> Result<Option<Lines>, BatchError> {
         let path = self.shop.batches.folder.path(&self.row.input);
         let most = self.shop.calls.most_body();
         blocking(move || match Lines::open(&path, most) {
@@ -205,7 +220,10 @@ impl Work {
     }
 
     /// The next line that is neither done nor being made.
-    async fn next_line(&mut self, lines: &mut Option<Lines>) -> Result<Option<Line>, BatchError> {
+    pub(super) async fn next_line(
+        &mut self,
+        lines: &mut Option<Lines>,
+    ) -> Result<Option<Line>, BatchError> {
         loop {
             let Some(mut from) = lines.take() else { return Ok(None) };
             let (from, next) = blocking(move || {
@@ -257,7 +275,7 @@ impl Work {
         }
     }
 
-    fn call(&self, line: &Line) -> (Call, String) {
+    pub(super) fn call(&self, line: &Line) -> (Call, String) {
         let request: Option<Request<'_>> = serde_json::from_slice(&line.text).ok();
         let name = request.as_ref().and_then(|r| r.custom_id.clone()).unwrap_or_default();
         let body = request.and_then(|request| request.body).map_or("", |body| body.get());
@@ -272,7 +290,7 @@ impl Work {
     }
 
     /// The idempotency key of a line.
-    fn bound(&self, number: u32) -> KeyName {
+    pub(super) fn bound(&self, number: u32) -> KeyName {
         KeyName {
             account: self.row.account.as_str().into(),
             endpoint: self.endpoint.operation().into(),
@@ -281,7 +299,7 @@ impl Work {
     }
 
     /// Has lines that are done on the disk and in the ledger, however long that takes.
-    async fn record(&mut self, done: Vec<Done>) -> Result<(), BatchError> {
+    pub(super) async fn record(&mut self, done: Vec<Done>) -> Result<(), BatchError> {
         if done.is_empty() {
             return Ok(());
         }
@@ -313,7 +331,7 @@ impl Work {
         if end != End::Done {
             self.leave_the_rest(end).await?;
         }
-        let progress = self.results.lock().unwrap_or_else(PoisonError::into_inner).progress;
+        let progress = self.progress();
         let settings = self.shop.batches.settings();
         let now = clock::now();
         let file = |id: &str, kind: &str, bytes: u64| {
@@ -344,13 +362,23 @@ impl Work {
         blocking(move || Ok(ledger.end_batch(&id, status, files, now)?)).await
     }
 
-    /// The lines that were not made, and those whose calls broke off.
-    async fn leave_the_rest(&mut self, end: End) -> Result<(), BatchError> {
+    /// How far its lines are.
+    pub(super) fn progress(&self) -> BatchProgress {
+        self.results.lock().unwrap_or_else(PoisonError::into_inner).progress
+    }
+
+    /// Reads anew which lines are done.
+    pub(super) async fn read_done(&mut self) -> Result<(), BatchError> {
         let (folder, mut row) = (self.shop.batches.folder.clone(), self.row.clone());
-        let progress = self.results.lock().unwrap_or_else(PoisonError::into_inner).progress;
-        row.progress = progress;
+        row.progress = self.progress();
         let done = blocking(move || Ok(Results::open(&folder, &row)?.1)).await?;
         self.begun = done.into_iter().collect();
+        Ok(())
+    }
+
+    /// The lines that were not made, and those whose calls broke off.
+    async fn leave_the_rest(&mut self, end: End) -> Result<(), BatchError> {
+        self.read_done().await?;
         let mut lines = self.lines().await?;
         let mut rest = Vec::new();
         while let Some(line) = self.next_line(&mut lines).await? {

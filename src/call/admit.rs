@@ -9,7 +9,9 @@ use super::media;
 use super::operation::Operation;
 use super::planning::Candidate;
 use crate::clock;
-use crate::ledger::{Admission, Attempt, CallFacts, Keyed, Ledger, Lookup, OpenHold, Refused};
+use crate::ledger::{
+    Admission, Attempt, CallFacts, Keyed, Ledger, Lookup, OpenHold, Reach, Refused,
+};
 use crate::routing::Route;
 use crate::tenants::{Caller, Holds};
 
@@ -31,6 +33,8 @@ pub(super) struct Ask<'a, 'r> {
     pub(super) keyed: Option<&'a Keyed>,
     /// How it stands to the cache, where that may answer it.
     pub(super) looked: Option<Lookup>,
+    /// Until when its provider may have it, where it is a line of a batch that is handed over.
+    pub(super) until: Option<Timestamp>,
 }
 
 /// An admitted call, and under which cap.
@@ -129,11 +133,21 @@ pub(super) fn ask(
     Ok(Amounts { requests: 1, input_tokens, output_tokens, cost })
 }
 
-fn hold(ledger: &Ledger, asking: &Ask<'_, '_>, output_tokens: u64) -> Result<OpenHold, Refused> {
+/// Holds so much output of a call.
+pub(super) fn hold(
+    ledger: &Ledger,
+    asking: &Ask<'_, '_>,
+    output_tokens: u64,
+) -> Result<OpenHold, Refused> {
     let Ask { caller, operation, plan, .. } = *asking;
     let Some(first) = plan.first() else { return Err(Refused::Uncountable) };
     let ask = ask(operation, plan, caller.terms.markup, output_tokens)?;
-    take(ledger, asking, first.attempt(), ask)
+    let mut first = first.attempt();
+    if asking.until.is_some() {
+        // It leaves with others, and from then on the provider may have it.
+        first.reach = Reach::Sent;
+    }
+    take(ledger, asking, first, ask)
 }
 
 /// Holds so much for a call whose first attempt is that one.
@@ -143,7 +157,7 @@ pub(super) fn take(
     first: Attempt,
     ask: Amounts,
 ) -> Result<OpenHold, Refused> {
-    let Ask { caller, inbound, operation, plan: _, route: _, keyed, looked } = *asking;
+    let Ask { caller, inbound, operation, plan: _, route: _, keyed, looked, until } = *asking;
     let now = clock::now();
     let model: Arc<str> = operation.model().into();
     let prompt = inbound.prompt.as_ref();
@@ -158,9 +172,10 @@ pub(super) fn take(
             prompt: prompt.map(|prompt| &*prompt.name),
         },
         ask,
-        deadline: Timestamp::from_micros(deadline.min(longest)),
+        deadline: until.unwrap_or(Timestamp::from_micros(deadline.min(longest))),
         first,
         keyed: keyed.cloned(),
+        handed_over: until.is_some(),
         facts: CallFacts {
             id: inbound.id,
             received_at: inbound.received_at,

@@ -458,7 +458,7 @@ fn backoff(tries: u32) -> Duration {
 }
 
 /// Why an attempt was given up, as its row says it.
-fn reason(error: &CallError) -> String {
+pub(super) fn reason(error: &CallError) -> String {
     match error {
         CallError::Provider { failure, .. } => {
             format!("{} ({}): {}", failure.kind.name(), failure.status, failure.message)

@@ -6,6 +6,7 @@ mod answers;
 mod attempts;
 mod counting;
 mod error;
+pub mod handed;
 mod hedge;
 mod inbound;
 mod lanes;
@@ -161,7 +162,16 @@ async fn made(
         answers::Seat::Kept(answer) => {
             let (keyed, route) = (keyed.as_ref(), &*route);
             let looked = Some(Lookup::Hit);
-            let ask = admit::Ask { caller, inbound, operation, plan: &[], route, keyed, looked };
+            let ask = admit::Ask {
+                caller,
+                inbound,
+                operation,
+                plan: &[],
+                route,
+                keyed,
+                looked,
+                until: None,
+            };
             answers::give(services, &ask, first, answers::Given::Kept(&answer)).await
         }
         answers::Seat::Make(fill, cached) => {
@@ -249,7 +259,7 @@ async fn make(
     // One that wants its answer made anew could not be answered from what is kept.
     let wanted = inbound.cache_use() == CacheUse::Allowed && cached == Some(Cached::Miss);
     let looked = wanted.then_some(Lookup::Miss);
-    let ask = admit::Ask { caller, inbound, operation, plan, route, keyed, looked };
+    let ask = admit::Ask { caller, inbound, operation, plan, route, keyed, looked, until: None };
     let admit = || admit::admit(ledger, &ask, cap, likely);
     let admit::Admitted { hold, cap, step } = services.queues.admit(admit).await?;
     if keyed.is_some_and(|keyed| keyed.name.is_of_line()) {

@@ -116,6 +116,12 @@ impl Cards {
         Some(Cards { prices: prices.clone(), at, card: cards.next()?, others: cards.collect() })
     }
 
+    /// What is charged where the provider makes it in a batch of its own.
+    fn batch(prices: &Arc<PriceList>, at: Timestamp) -> Option<Cards> {
+        let card = prices.at(ServiceTier::Batch, at)?.clone();
+        Some(Cards { prices: prices.clone(), at, card, others: Vec::new() })
+    }
+
     fn all(&self) -> impl Iterator<Item = &Arc<PriceCard>> {
         std::iter::once(&self.card).chain(&self.others)
     }
@@ -220,6 +226,29 @@ impl Planner<'_> {
                 }
             }
         }
+    }
+
+    /// The call as a line of a batch at the only target of its route, at that one's price for batches:
+    /// whatever its reply names, it is charged as one.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub(super) fn batched<'r>(&self, route: &'r Route) -> Result<Candidate<'r>, CallError> {
+        let none = |why| {
+            let left_out = vec![routing::LeftOut { target: 0, why }];
+            self.none(route, &routing::Plan { places: Vec::new(), left_out })
+        };
+        let unpriced = || none(Exclusion::Unpriced(Some(ServiceTier::Batch)));
+        let target = route.targets.first().ok_or_else(unpriced)?;
+        let output = self.cap.saturating_mul(self.operation.choices());
+        let mut prospect = self.prospect(route, target, output, &mut Vec::new());
+        if let Some(why) = prospect.unfit.take() {
+            return Err(none(why));
+        }
+        let cards = target.prices.as_ref().and_then(|list| Cards::batch(list, self.at));
+        let candidate = prospect.candidate(route, Role::Planned, Reason::Written);
+        let (candidate, cards) = candidate.zip(cards).ok_or_else(unpriced)?;
+        Ok(Candidate { cards, ..candidate })
     }
 
     fn prospect<'r>(

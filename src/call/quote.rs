@@ -351,6 +351,7 @@ mod tests {
             }),
             on_client_gone: OnClientGone::Cancel,
             max_retries: 0,
+            hand_over_batches: false,
         };
         Runtime {
             shadows: std::collections::HashMap::new(),

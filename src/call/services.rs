@@ -92,6 +92,8 @@ pub struct Site {
     pub on_client_gone: OnClientGone,
     /// Tries after the first at one target.
     pub max_retries: u32,
+    /// Whether batches go to its own batch endpoint where they can.
+    pub hand_over_batches: bool,
 }
 
 /// What happens to a reply whose client left.

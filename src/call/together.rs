@@ -42,7 +42,16 @@ pub(super) async fn serve(
             let route = making.route.clone();
             let route = &*route;
             let looked = Some(Lookup::Joined);
-            let ask = Ask { caller, inbound, operation, plan: &[], route, keyed: None, looked };
+            let ask = Ask {
+                caller,
+                inbound,
+                operation,
+                plan: &[],
+                route,
+                keyed: None,
+                looked,
+                until: None,
+            };
             let joined = tokio::time::timeout(LONGEST, first.joined()).await;
             return match joined.unwrap_or(Joined::TooLate) {
                 Joined::Reply(reader) => along(worker, &ask, reader).await,
@@ -61,7 +70,8 @@ pub(super) async fn serve(
     if let Some(answer) = fill.kept() {
         let route = &*making.route;
         let looked = Some(Lookup::Hit);
-        let ask = Ask { caller, inbound, operation, plan: &[], route, keyed: None, looked };
+        let ask =
+            Ask { caller, inbound, operation, plan: &[], route, keyed: None, looked, until: None };
         return answers::give(services, &ask, None, Given::Kept(&answer)).await;
     }
     making.fill = Some(fill);

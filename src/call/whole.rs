@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tollgate_accounting::{Class, Usage};
-use tollgate_providers::unified::{Answer, Block, Capability, MediaReply};
+use tollgate_providers::unified::{Answer, Block, Capability, MediaReply, Reply as ChatReply};
 use tollgate_providers::{ErrorKind, ProviderError, UsageReport};
+
+use tollgate_tokenizer::Family;
 
 use super::answers::{Filling, is_withheld};
 use super::repeat::Booked;
@@ -112,7 +114,7 @@ async fn finish(
 }
 
 /// The provider accepted and did not deliver: owed, and absorbed by the operator.
-fn fail(hold: OpenHold, error: ProviderError) -> CallError {
+pub(super) fn fail(hold: OpenHold, error: ProviderError) -> CallError {
     hold.give_up(Outcome::Truncated, &error.to_string());
     hold.settle(Outcome::Failed);
     CallError::Garbled(error)
@@ -144,10 +146,7 @@ struct Read {
 fn chat(site: &Site, target: &Target, bytes: &[u8], told: &Told) -> Result<Read, ProviderError> {
     let mut reply = site.adapter.decode_reply(bytes)?;
     let usage = reply.usage;
-    let reported = usage.usage.get(Class::Output).and_then(|_| usage.usage.output_total());
-    let written = || reply.choices.iter().flat_map(|choice| &choice.blocks);
-    // Counting is only needed where the provider did not.
-    let output_tokens = reported.unwrap_or_else(|| written().map(|b| text(b, target)).sum());
+    let output_tokens = output_of(&reply, &target.family);
     let same = site.adapter.dialect() == told.dialect;
     if usage.usage.is_empty() {
         // The client's dialect has a usage block to fill, so it is told what is charged for.
@@ -159,6 +158,14 @@ fn chat(site: &Site, target: &Target, bytes: &[u8], told: &Told) -> Result<Read,
     let mut finishes = reply.choices.iter().filter_map(|choice| choice.finish.as_ref());
     let withheld = finishes.any(is_withheld);
     Ok(Read { usage, output_tokens: Some(output_tokens), tier, withheld, body, kind: JSON })
+}
+
+/// The output of a whole reply: as it is reported, and counted only where it is not.
+pub(super) fn output_of(reply: &ChatReply<'_>, family: &Family) -> u64 {
+    let usage = &reply.usage.usage;
+    let reported = usage.get(Class::Output).and_then(|_| usage.output_total());
+    let written = || reply.choices.iter().flat_map(|choice| &choice.blocks);
+    reported.unwrap_or_else(|| written().map(|block| text(block, family)).sum())
 }
 
 fn embeddings(site: &Site, bytes: &[u8], told: &Told) -> Result<Read, ProviderError> {
@@ -187,14 +194,12 @@ fn media(site: &Site, bytes: &[u8], told: &Told) -> Result<Read, ProviderError> 
     Ok(Read { usage, output_tokens, tier: None, withheld: false, body, kind })
 }
 
-fn text(block: &Block<'_>, target: &Target) -> u64 {
+fn text(block: &Block<'_>, family: &Family) -> u64 {
     match block {
         Block::Text { text, .. } | Block::Refusal { text } | Block::Thinking { text, .. } => {
-            target.family.count(text)
+            family.count(text)
         }
-        Block::ToolCall { name, arguments, .. } => {
-            target.family.count(name) + target.family.count(arguments)
-        }
+        Block::ToolCall { name, arguments, .. } => family.count(name) + family.count(arguments),
         _ => 0,
     }
 }

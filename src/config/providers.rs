@@ -49,6 +49,7 @@ fn provider(name: &str, field: &Field<'_>, table: Section<'_>) -> Provider {
     let on_client_gone = table.get("on_client_gone").and_then(|field| {
         field.choice(&[("cancel", OnClientGone::Cancel), ("drain", OnClientGone::Drain)])
     });
+    let hand_over_batches = hand_over_batches(&table, adapter);
     let models = models(&table);
     let tags = tags(table.get("tags"));
     table.done();
@@ -65,7 +66,19 @@ fn provider(name: &str, field: &Field<'_>, table: Section<'_>) -> Provider {
         idle_timeout,
         on_client_gone: on_client_gone.unwrap_or(OnClientGone::Cancel),
         max_retries: max_retries.and_then(|n| u32::try_from(n).ok()).unwrap_or(MAX_RETRIES),
+        hand_over_batches,
     }
+}
+
+fn hand_over_batches(table: &Section<'_>, adapter: Option<Known>) -> bool {
+    let Some(field) = table.get("batches") else { return false };
+    let wanted = field.choice(&[("lines", false), ("hand_over", true)]).unwrap_or(false);
+    if wanted && adapter.is_some_and(|adapter| !adapter.has_batches()) {
+        return field
+            .error("this kind of provider has no batch endpoint that is known here")
+            .unwrap_or(false);
+    }
+    wanted
 }
 
 /// How a kind of provider is spoken to.

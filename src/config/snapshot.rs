@@ -122,6 +122,8 @@ pub struct Provider {
     pub on_client_gone: OnClientGone,
     /// Tries after the first at this provider, before the next target's turn.
     pub max_retries: u32,
+    /// Whether batches go to its own batch endpoint where they can.
+    pub hand_over_batches: bool,
 }
 
 /// An AWS access key.

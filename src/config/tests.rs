@@ -172,6 +172,23 @@ fn what_is_left_out_has_its_documented_default() {
 }
 
 #[test]
+fn batches_are_handed_over_to_who_takes_them_and_says_so() {
+    let table = |kind: &str, way: &str| {
+        format!("[providers.o]\nkind = \"{kind}\"\napi_key = \"env:K\"\nbatches = \"{way}\"")
+    };
+    assert!(good(&table("openai", "hand_over")).providers["o"].hand_over_batches);
+    assert!(!good(&table("openai", "lines")).providers["o"].hand_over_batches);
+    assert!(!good("").providers["local"].hand_over_batches);
+    let found = found(&table("anthropic", "hand_over"));
+    assert!(found.iter().any(|line| line.contains("no batch endpoint")), "{found:?}");
+    let settings = good("[batches]\npoll_first = \"2s\"\npoll_longest = \"1s\"").batches;
+    assert_eq!(
+        settings.poll,
+        (std::time::Duration::from_secs(2), std::time::Duration::from_secs(2))
+    );
+}
+
+#[test]
 fn a_key_without_a_listener_opens_the_usual_one() {
     let admin = good("[server]\nadmin_key = \"env:ADMIN\"").server.admin.unwrap();
     assert_eq!(admin.listen.to_string(), "127.0.0.1:8788");

@@ -7,14 +7,16 @@ use axum::response::Response;
 use http::HeaderMap;
 use http_body_util::BodyExt;
 use serde::Deserialize;
-use tollgate_providers::{Dialect, Task};
+use tollgate_providers::{Dialect, Encoded, Task};
 
 use super::calls::{self, Read};
-use super::{Failed, Front, REQUEST_ID, openai, prompts};
-use crate::batches::{Again, Call, Calls, Endpoint, Made, Making};
+use super::{Failed, Front, REQUEST_ID, handed, openai, prompts};
+use crate::batches::{
+    Again, Asking, Call, Calls, Endpoint, Given, HoldTerms, Holding, Made, Making,
+};
 use crate::call::{CacheUse, Inbound};
 use crate::clock;
-use crate::ledger::CallId;
+use crate::ledger::{CallId, Handover, KeyName, OpenHold};
 use crate::tenants::{Caller, Denied, Priority};
 
 /// Makes the lines of batches.
@@ -28,7 +30,28 @@ impl BatchLines {
     }
 
     fn caller(&self, key: &str) -> Result<Arc<Caller>, Denied> {
-        self.0.worker.services.directory.of_key(key, clock::now())
+        caller(&self.0, key)
+    }
+}
+
+/// Who a line's credential is.
+pub(super) fn caller(front: &Front, key: &str) -> Result<Arc<Caller>, Denied> {
+    front.worker.services.directory.of_key(key, clock::now())
+}
+
+/// What is known of a line besides its body.
+pub(super) fn inbound(call: &Call, id: CallId) -> Inbound {
+    Inbound {
+        id,
+        received_at: clock::now(),
+        tags: Some(call.tags.clone()),
+        deadline: None,
+        key: Some(call.name.clone()),
+        priority: Some(Priority::Low),
+        require: Vec::new(),
+        cache: CacheUse::Allowed,
+        prompt: None,
+        dialect_headers: Vec::new(),
     }
 }
 
@@ -55,35 +78,66 @@ impl Calls for BatchLines {
     fn most_body(&self) -> usize {
         self.0.worker.services.runtime.load().max_body_bytes
     }
+
+    fn place(&self, key: &str, endpoint: Endpoint, model: &str) -> Option<(Arc<str>, Arc<str>)> {
+        handed::place(&self.0, key, endpoint, model)
+    }
+
+    fn hold(&self, call: Call, to: Handover, terms: HoldTerms) -> Holding {
+        let lines = self.clone();
+        Box::pin(async move {
+            let id = CallId::new();
+            match handed::hold(&lines.0, &call, id, (&to, terms)) {
+                Ok(()) => Ok(()),
+                Err(failed) => Err(told(failed.response(dialect(call.endpoint), Some(id))).await),
+            }
+        })
+    }
+
+    fn written(&self, call: &Call, hold: &OpenHold, to: &Handover) -> Result<Vec<u8>, String> {
+        handed::written(&self.0, call, hold, to).map_err(|failed| failed.words().to_owned())
+    }
+
+    fn ask(&self, to: &Handover, question: Encoded) -> Asking {
+        Box::pin(handed::ask(self.0.clone(), to.clone(), question))
+    }
+
+    fn settle(&self, line: KeyName, to: Handover, given: Given) -> Making {
+        let lines = self.clone();
+        Box::pin(async move {
+            let (id, failed) = handed::settle(&lines.0, &line, &to, &given);
+            match (failed, given) {
+                (Some(failed), _) => told(failed.response(Dialect::OpenAiChat, id)).await,
+                (None, Given::Answer(_, body)) => {
+                    let request = id.map(|id| id.to_string()).unwrap_or_default();
+                    Made { status: 200, request, body, again: None, lost: false }
+                }
+                (None, _) => Made::lost(),
+            }
+        })
+    }
+}
+
+/// In whose words a line's errors are.
+fn dialect(endpoint: Endpoint) -> Dialect {
+    match endpoint {
+        Endpoint::Responses => Dialect::OpenAiResponses,
+        _ => Dialect::OpenAiChat,
+    }
 }
 
 impl BatchLines {
     async fn made(&self, call: Call) -> Made {
         let (id, endpoint) = (CallId::new(), call.endpoint);
         let answer = self.answer(call, id).await;
-        let dialect = match endpoint {
-            Endpoint::Responses => Dialect::OpenAiResponses,
-            _ => Dialect::OpenAiChat,
-        };
-        told(answer.unwrap_or_else(|failed| failed.response(dialect, Some(id)))).await
+        told(answer.unwrap_or_else(|failed| failed.response(dialect(endpoint), Some(id)))).await
     }
 
     async fn answer(&self, call: Call, id: CallId) -> Result<Response, Failed> {
-        let Call { key, endpoint, tags, name, body } = call;
         let front = &*self.0;
-        let caller = self.caller(&key)?;
-        let inbound = Inbound {
-            id,
-            received_at: clock::now(),
-            tags: Some(tags),
-            deadline: None,
-            key: Some(name),
-            priority: Some(Priority::Low),
-            require: Vec::new(),
-            cache: CacheUse::Allowed,
-            prompt: None,
-            dialect_headers: Vec::new(),
-        };
+        let caller = self.caller(&call.key)?;
+        let inbound = inbound(&call, id);
+        let Call { endpoint, body, .. } = call;
         let read = Read::before(front, caller, inbound, body);
         let none = HeaderMap::new();
         match endpoint {

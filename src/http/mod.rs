@@ -8,6 +8,7 @@ pub mod corrections;
 mod ending;
 mod error;
 mod gemini;
+mod handed;
 mod lines;
 mod openai;
 mod own;

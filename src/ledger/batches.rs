@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use tollgate_accounting::Timestamp;
 
 use super::files::{self, FileRow, Page};
+use super::handovers::{self, Handover};
 use super::idempotency::KeyName;
 use super::report::Reader;
 use super::store::StoreError;
@@ -15,6 +16,8 @@ const COLUMNS: &str = "id, account, key, endpoint, input, output, rejects, statu
     keep_seconds, model, problems, created_at, expires_at, begun_at, finalizing_at, cancelling_at, \
     ended_at, total, completed, failed, output_bytes, reject_bytes, \
     used_input, used_cached, used_output, used_reasoning";
+/// The table that says how a batch is handed over.
+const HANDED_OVER: &str = "LEFT JOIN handovers ON handovers.batch = batches.id";
 
 /// How far a batch is; OpenAI's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +112,8 @@ pub struct BatchRow {
     pub progress: BatchProgress,
     /// What its lines came to; none of a batch that began before that was counted.
     pub usage: Option<BatchUsage>,
+    /// How it is handed over to its provider, if it is.
+    pub handover: Option<Handover>,
 }
 
 /// What a batch's lines came to, as far as they are recorded: the sum of what their rows posted.
@@ -155,7 +160,7 @@ impl Ledger {
         })
     }
 
-    /// Its lines begin; unless it was called off meanwhile.
+    /// Its lines begin, here or at their provider; unless it was called off meanwhile.
     ///
     /// # Errors
     /// Where the ledger takes no writes now.
@@ -164,13 +169,18 @@ impl Ledger {
         id: &str,
         total: u64,
         model: Option<String>,
+        handover: Option<Handover>,
         at: Timestamp,
     ) -> Result<bool, Refused> {
         let id = id.to_owned();
         self.write_told(move |transaction| {
             let sql = "UPDATE batches SET status = 'in_progress', begun_at = ?2, total = ?3, \
                  model = ?4 WHERE id = ?1 AND status = 'validating'";
-            Ok(transaction.execute(sql, params![id, at.micros(), total, model])? > 0)
+            let begun = transaction.execute(sql, params![id, at.micros(), total, model])? > 0;
+            if let Some(handover) = handover.as_ref().filter(|_| begun) {
+                handovers::put(transaction, handover)?;
+            }
+            Ok(begun)
         })
     }
 
@@ -269,8 +279,11 @@ impl Ledger {
     /// Where the ledger takes no writes now.
     pub fn forget_batches(&self, before: Timestamp) -> Result<(), Refused> {
         self.write(None, move |transaction| {
-            let sql = "DELETE FROM batches WHERE ended_at <= ?1";
-            transaction.execute(sql, [before.micros()]).map(drop)
+            let before = [before.micros()];
+            let sql = "DELETE FROM handovers WHERE batch IN
+                 (SELECT id FROM batches WHERE ended_at <= ?1)";
+            transaction.execute(sql, before)?;
+            transaction.execute("DELETE FROM batches WHERE ended_at <= ?1", before).map(drop)
         })
     }
 }
@@ -339,8 +352,10 @@ fn insert(connection: &Connection, row: &BatchRow) -> rusqlite::Result<bool> {
 impl Reader {
     /// A batch; of an account, if one is named.
     pub fn batch(&self, account: Option<&str>, id: &str) -> Result<Option<BatchRow>, StoreError> {
-        let sql =
-            format!("SELECT {COLUMNS} FROM batches WHERE id = ?1 AND (?2 IS NULL OR account = ?2)");
+        let sql = format!(
+            "SELECT {COLUMNS}, {} FROM batches {HANDED_OVER} WHERE id = ?1 AND (?2 IS NULL OR account = ?2)",
+            handovers::COLUMNS
+        );
         self.read(|connection| {
             connection.prepare_cached(&sql)?.query_row(params![id, account], read).optional()
         })
@@ -354,10 +369,11 @@ impl Reader {
     ) -> Result<(Vec<BatchRow>, bool), StoreError> {
         let whose = if account.is_some() { "account = ?1" } else { "?1 IS NULL" };
         let sql = format!(
-            "SELECT {COLUMNS} FROM batches
+            "SELECT {COLUMNS}, {} FROM batches {HANDED_OVER}
              WHERE {whose} AND (?2 IS NULL OR (created_at, id) <
                  (SELECT created_at, id FROM batches WHERE id = ?2 AND {whose}))
-             ORDER BY created_at DESC, id DESC LIMIT ?3"
+             ORDER BY created_at DESC, id DESC LIMIT ?3",
+            handovers::COLUMNS
         );
         self.read(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;
@@ -387,8 +403,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<BatchRow> {
     };
     let status: String = row.get(7)?;
     let status = BatchStatus::ALL.into_iter().find(|known| known.name() == status);
+    let id: String = row.get(0)?;
     Ok(BatchRow {
-        id: row.get(0)?,
+        handover: handovers::read(row, &id, 28)?,
+        id,
         account: row.get(1)?,
         key: row.get(2)?,
         endpoint: row.get(3)?,

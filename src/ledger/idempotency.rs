@@ -109,6 +109,11 @@ impl Keys {
         })
     }
 
+    /// The call that was made with a key.
+    pub(super) fn call(&self, name: &KeyName) -> Option<CallId> {
+        self.0.get(name).map(|known| known.id)
+    }
+
     pub(super) fn begin(&mut self, keyed: &Keyed, id: CallId, at: Timestamp) {
         let known = Known { digest: keyed.digest, id, at, state: State::InFlight };
         self.0.insert(keyed.name.clone(), known);

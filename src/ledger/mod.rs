@@ -22,6 +22,7 @@ mod drift;
 mod earlier;
 mod entry;
 mod files;
+mod handovers;
 mod health;
 mod idempotency;
 mod open_hold;
@@ -61,6 +62,7 @@ pub use directory::KeyRow;
 pub use drift::Drift;
 pub use entry::{CallId, Counted, Entry, Kind, Lookup, Outcome};
 pub use files::{FileQuota, FileRow, Page};
+pub use handovers::{HandedLine, Handover, Stage};
 pub use idempotency::{KeptReply, KeyInUse, KeyName, Keyed, Used};
 pub use open_hold::{Aboard, Durable, Held, OpenHold, Party, Settled, Stop, output_cost};
 pub use outbox::{Alert, Delivery, Message};
@@ -124,6 +126,8 @@ struct State {
     book: Book,
     queue: Vec<Event>,
     open: HashMap<CallId, Arc<Mutex<Meter>>>,
+    /// How many of those are lines at their provider, which may take a day.
+    handed_over: usize,
     last_seq: u64,
     /// Whether the writer sleeps until it is woken.
     idle: bool,
@@ -150,13 +154,24 @@ pub struct Admission<'a> {
     pub first: Attempt,
     /// The client's idempotency key for the call.
     pub keyed: Option<Keyed>,
+    /// Whether it is a line of a batch that is handed over: its hold outlives us.
+    pub handed_over: bool,
 }
 
 impl Ledger {
     /// Admits a call on every account of its path, or on none.
     pub fn hold(&self, admission: Admission<'_>) -> Result<OpenHold, Refused> {
-        let Admission { facts, charged, charged_path, facets, ask, deadline, first, keyed } =
-            admission;
+        let Admission {
+            facts,
+            charged,
+            charged_path,
+            facets,
+            ask,
+            deadline,
+            first,
+            keyed,
+            handed_over,
+        } = admission;
         self.healthy()?;
         let id = facts.id;
         let mut row = Box::new(HoldRow::new(&facts, charged_path, &first, &ask, deadline));
@@ -173,17 +188,21 @@ impl Ledger {
             .hold(clock::now(), HoldId(id.0), charged, &facets, ask, deadline)
             .map_err(Refused::Limit)?;
         row.taken_at = held.taken_at;
+        let line = keyed.as_ref().filter(|_| handed_over);
+        row.batch = line.and_then(|keyed| keyed.name.batch()).map(str::to_owned);
         if let Some(keyed) = keyed {
             state.keys.begin(&keyed, id, held.taken_at);
             row.keyed = Some(keyed);
         }
         state.last_seq += 1;
         let seq = state.last_seq;
-        let meter = Arc::new(Mutex::new(Meter::new(seq, facts, deadline, ask, first)));
+        let meter = Meter::new(seq, facts, deadline, ask, first);
+        let meter = Arc::new(Mutex::new(Meter { handed_over, ..meter }));
+        state.handed_over += usize::from(handed_over);
         state.open.insert(id, meter.clone());
         state.queue.push(Event::Hold { seq, row });
         self.wake_writer(state);
-        Ok(OpenHold::new(self.clone(), meter, id, seq))
+        Ok(OpenHold::new(self.clone(), meter, id, seq, handed_over))
     }
 
     /// What each limit on the account's path says now.
@@ -227,9 +246,9 @@ impl Ledger {
         })
     }
 
-    /// Calls in flight.
+    /// Calls in flight; lines that are at their provider are not.
     pub fn open_calls(&self) -> usize {
-        self.lock().open.len()
+        self.lock().in_flight()
     }
 
     /// Whether new calls can be taken; otherwise why not.
@@ -288,7 +307,7 @@ impl Ledger {
         open.closed = true;
         let (id, seq) = (open.facts.id, open.seq);
         let kind = if outcome == Outcome::Recovered { Kind::Recovery } else { Kind::Call };
-        let held = open.held;
+        let (held, handed_over) = (open.held, open.handed_over);
         let posting = settlement::post(&open.facts, &open.attempts, &held, outcome, kind, now);
         let cards = open.attempts.iter().map(|a| a.card.clone()).collect();
         let settled = Settled::of(&posting);
@@ -300,6 +319,7 @@ impl Ledger {
             tracing::error!(%id, ?settlement, "the book did not take a settlement");
         }
         state.open.remove(&id);
+        state.handed_over -= usize::from(handed_over);
         state.queue.push(Event::Close { seq, cards, entries: posting.entries });
         self.wake_writer(state);
         settled
@@ -362,9 +382,14 @@ impl Ledger {
 }
 
 impl State {
-    /// Whether the queue takes a row more; each open call has its place in it.
+    /// Whether the queue takes a row more; each call in flight has its place in it. Lines that are at
+    /// their provider are settled a few at a time, and take theirs then.
     fn has_room(&self) -> Result<(), Refused> {
-        if self.queue.len() + self.open.len() < QUEUE { Ok(()) } else { Err(Refused::Busy) }
+        if self.queue.len() + self.in_flight() < QUEUE { Ok(()) } else { Err(Refused::Busy) }
+    }
+
+    fn in_flight(&self) -> usize {
+        self.open.len().saturating_sub(self.handed_over)
     }
 
     fn new(book: Book, last_seq: u64, keys: Keys) -> State {
@@ -372,6 +397,7 @@ impl State {
             book,
             queue: Vec::new(),
             open: HashMap::new(),
+            handed_over: 0,
             last_seq,
             idle: false,
             closing: false,

@@ -26,6 +26,8 @@ pub(super) struct Meter {
     pub(super) settled: Option<Settled>,
     /// Whether the meter waits in the queue to have its progress written.
     pub(super) journalling: bool,
+    /// Whether it is a line at its provider, which nobody here waits for.
+    pub(super) handed_over: bool,
 }
 
 impl Meter {
@@ -46,6 +48,7 @@ impl Meter {
             closed: false,
             settled: None,
             journalling: false,
+            handed_over: false,
         }
     }
 
@@ -85,17 +88,35 @@ pub struct OpenHold {
     pub(super) meter: Arc<Mutex<Meter>>,
     id: CallId,
     seq: u64,
+    /// Whether it stays open when this is dropped.
+    stays: bool,
     settled: bool,
 }
 
 impl OpenHold {
-    pub(super) fn new(ledger: Ledger, meter: Arc<Mutex<Meter>>, id: CallId, seq: u64) -> OpenHold {
-        OpenHold { ledger, meter, id, seq, settled: false }
+    pub(super) fn new(
+        ledger: Ledger,
+        meter: Arc<Mutex<Meter>>,
+        id: CallId,
+        seq: u64,
+        stays: bool,
+    ) -> OpenHold {
+        OpenHold { ledger, meter, id, seq, stays, settled: false }
     }
 
     /// The call's id.
     pub fn id(&self) -> CallId {
         self.id
+    }
+
+    /// The output tokens it has room for.
+    pub fn held_output(&self) -> u64 {
+        lock(&self.meter).held.output_tokens
+    }
+
+    /// The model as it was asked for.
+    pub fn asked_model(&self) -> Arc<str> {
+        lock(&self.meter).facts.asked_model.clone()
     }
 
     /// Resolves once the hold is committed. No byte of a reply may leave before that.
@@ -219,7 +240,7 @@ impl Held for OpenHold {
 
 impl Drop for OpenHold {
     fn drop(&mut self) {
-        if !self.settled {
+        if !self.settled && !self.stays {
             self.ledger.close_meter(&self.meter, Outcome::ClientGone);
         }
     }

@@ -14,7 +14,7 @@ use super::administered::Administered;
 use super::checkpoint::Checkpoints;
 use super::entry::{CallId, Counted, Entry, Outcome};
 use super::idempotency::Keys;
-use super::open_hold::Meter;
+use super::open_hold::{Meter, lock};
 use super::reserve::Reserve;
 use super::settlement::{Attempt, CallFacts, Reach};
 use super::store::{self, Durability, StoreError};
@@ -85,10 +85,14 @@ impl Ledger {
         let (book, found) = restore(&connection, specs)?;
         let keys = Keys::load(&connection).map_err(StoreError::from)?;
         let last_seq = found.iter().map(|hold| hold.meter.seq).max().unwrap_or(0);
-        let recovered = found.len();
+        let mut recovered = found.len();
         let ledger = Ledger::over(State::new(book, last_seq, keys));
         for hold in found {
             let meter = Arc::new(Mutex::new(hold.meter));
+            if ledger.keep_open(&meter) {
+                recovered -= 1;
+                continue;
+            }
             ledger.close_meter(&meter, Outcome::Recovered);
         }
         let writer = Writer::start(ledger.clone(), connection, large, reserve, on_entry)
@@ -102,10 +106,24 @@ impl Ledger {
         Ok(Begun { ledger, recovered, writer })
     }
 
+    /// Keeps the hold of a line that is at its provider.
+    fn keep_open(&self, meter: &Arc<Mutex<Meter>>) -> bool {
+        let (id, handed_over) = {
+            let meter = lock(meter);
+            (meter.facts.id, meter.handed_over)
+        };
+        if handed_over {
+            let mut state = self.lock();
+            state.open.insert(id, meter.clone());
+            state.handed_over += 1;
+        }
+        handed_over
+    }
+
     /// Settles what is still open and waits for the writer's end.
     pub(super) fn end(&self, writer: thread::JoinHandle<()>) {
         self.stop();
-        self.expire(|_| true);
+        self.expire(|meter| !meter.handed_over);
         if writer.join().is_err() {
             tracing::error!("the ledger's writer panicked");
         }
@@ -195,7 +213,8 @@ fn holds(connection: &Connection) -> Result<Vec<Found>, OpenError> {
             "SELECT seq, id, at, deadline, charged_account, account, key, endpoint, asked_model,
                  tags, stream, provider, model, card, input, input_provenance, held_requests,
                  held_input, held_output, held_cost, attempt, output_seen, markup_share, markup_fee,
-                 failed_attempts, prompt, earlier
+                 failed_attempts, prompt, earlier,
+                 batch IN (SELECT id FROM batches WHERE ended_at IS NULL)
              FROM holds ORDER BY seq",
         )
         .map_err(StoreError::from)?;
@@ -245,7 +264,12 @@ fn read(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Result<Found
         attempt.reach = Reach::Accepted;
     }
     let deadline = Timestamp::from_micros(row.get(3)?);
+    let handed_over = row.get::<_, Option<bool>>(27)?.unwrap_or(false);
+    if handed_over {
+        attempt.reach = Reach::Sent;
+    }
     let mut meter = Meter::new(row.get(0)?, facts, deadline, held, attempt);
+    meter.handed_over = handed_over;
     if let Some(text) = row.get::<_, Option<String>>(26)? {
         match earlier::decode(&text, |version| cards::load(connection, version))? {
             Ok(earlier) => drop(meter.attempts.splice(..0, earlier)),

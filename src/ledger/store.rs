@@ -31,6 +31,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/018_earlier_attempts.sql"),
     include_str!("schema/019_batch_usage.sql"),
     include_str!("schema/020_lookups.sql"),
+    include_str!("schema/021_handovers.sql"),
 ];
 /// The schema this build writes: the steps that were taken, kept in the file's `user_version`.
 #[expect(clippy::cast_possible_wrap, reason = "there are a handful of steps")]

@@ -63,6 +63,8 @@ pub(super) struct HoldRow {
     pub(super) taken_at: Timestamp,
     /// The client's key for the call.
     pub(super) keyed: Option<Keyed>,
+    /// The batch that is handed over with it.
+    pub(super) batch: Option<String>,
 }
 
 impl HoldRow {
@@ -81,6 +83,7 @@ impl HoldRow {
             deadline,
             taken_at: facts.received_at,
             keyed: None,
+            batch: None,
         }
     }
 }
@@ -196,7 +199,7 @@ impl Writer {
     fn next_group(&self) -> Group {
         let shared = &self.ledger.0;
         let mut state = self.ledger.lock();
-        let ending = |state: &super::State| state.closing && state.open.is_empty();
+        let ending = |state: &super::State| state.closing && state.in_flight() == 0;
         // Without a reserve the writer does not sleep: it looks for room again.
         while state.queue.is_empty() && !ending(&state) && self.reserve.whole() {
             state.idle = true;
@@ -350,15 +353,15 @@ impl Event {
 }
 
 fn insert_hold(transaction: &Transaction<'_>, seq: u64, row: &HoldRow) -> rusqlite::Result<()> {
-    let HoldRow { facts, charged_path, attempt, held, deadline, taken_at, keyed: _ } = row;
+    let HoldRow { facts, charged_path, attempt, held, deadline, taken_at, keyed: _, batch } = row;
     transaction
         .prepare_cached(
             "INSERT INTO holds (seq, id, at, deadline, charged_account, account, key, endpoint,
                  asked_model, tags, stream, provider, model, card, input, input_provenance,
                  held_requests, held_input, held_output, held_cost, attempt, output_seen,
-                 markup_share, markup_fee, failed_attempts, prompt)
+                 markup_share, markup_fee, failed_attempts, prompt, batch)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
-                 ?17, ?18, ?19, ?20, 1, ?25, ?21, ?22, ?23, ?24)",
+                 ?17, ?18, ?19, ?20, 1, ?25, ?21, ?22, ?23, ?24, ?26)",
         )?
         .execute(params![
             seq,
@@ -386,6 +389,7 @@ fn insert_hold(transaction: &Transaction<'_>, seq: u64, row: &HoldRow) -> rusqli
             facts.terms.failed.name(),
             facts.prompt,
             attempt.output_seen,
+            batch,
         ])?;
     Ok(())
 }

@@ -11,31 +11,31 @@ use crate::harness::ledger::{Entry, entries, tamper};
 use crate::harness::stage::{CHAT, EMBEDDINGS, RICH, Stage, chat};
 
 const TWO: &str = "[accounts.acme]\n[accounts.globex]\n";
-const BATCHES: &str = "/v1/batches";
+pub(crate) const BATCHES: &str = "/v1/batches";
 
 /// A line that asks for this.
-fn line(name: &str, url: &str, body: &Value) -> String {
+pub(crate) fn line(name: &str, url: &str, body: &Value) -> String {
     json!({"custom_id": name, "method": "POST", "url": url, "body": body}).to_string()
 }
 
 /// So many chats, each with its own words.
-fn chats(count: usize, say: &str) -> String {
+pub(crate) fn chats(count: usize, say: &str) -> String {
     let line = |n| line(&format!("n{n}"), CHAT, &chat(&say.replace("KEY", &format!("k{n}"))));
     (0..count).map(line).collect::<Vec<_>>().join("\n")
 }
 
-async fn file(client: &Client, lines: &str) -> String {
+pub(crate) async fn file(client: &Client, lines: &str) -> String {
     let made = client.upload(lines.as_bytes()).await;
     assert_eq!(made.status, 200, "{}", made.text());
     made.json()["id"].as_str().unwrap().to_owned()
 }
 
-fn wish(file: &str, endpoint: &str) -> Value {
+pub(crate) fn wish(file: &str, endpoint: &str) -> Value {
     json!({"input_file_id": file, "endpoint": endpoint, "completion_window": "24h"})
 }
 
 /// Begins a batch of these lines; its id.
-async fn begin(client: &Client, lines: &str, endpoint: &str) -> String {
+pub(crate) async fn begin(client: &Client, lines: &str, endpoint: &str) -> String {
     let made = client.post(BATCHES, &wish(&file(client, lines).await, endpoint)).await;
     assert_eq!(made.status, 200, "{}", made.text());
     let made = made.json();
@@ -43,12 +43,12 @@ async fn begin(client: &Client, lines: &str, endpoint: &str) -> String {
     made["id"].as_str().unwrap().to_owned()
 }
 
-async fn one(client: &Client, id: &str) -> Value {
+pub(crate) async fn one(client: &Client, id: &str) -> Value {
     client.get(&format!("{BATCHES}/{id}")).await.json()
 }
 
 /// The batch once it is over.
-async fn ended(client: &Client, id: &str) -> Value {
+pub(crate) async fn ended(client: &Client, id: &str) -> Value {
     eventually("the batch is over", Duration::from_secs(60), async || {
         let batch = one(client, id).await;
         let over = ["completed", "failed", "expired", "cancelled"];
@@ -58,14 +58,14 @@ async fn ended(client: &Client, id: &str) -> Value {
 }
 
 /// The lines of a file that a batch made; none where there is no file.
-async fn results(client: &Client, id: &Value) -> Vec<Value> {
+pub(crate) async fn results(client: &Client, id: &Value) -> Vec<Value> {
     let Some(id) = id.as_str() else { return Vec::new() };
     let content = client.get(&format!("/v1/files/{id}/content")).await;
     assert_eq!(content.status, 200, "{}", content.text());
     content.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn rows_of(stage: &Stage, batch: &str) -> Vec<Entry> {
+pub(crate) fn rows_of(stage: &Stage, batch: &str) -> Vec<Entry> {
     let of = |entry: &Entry| entry.tags.split(',').any(|tag| tag == format!("batch={batch}"));
     entries(&stage.gateway).into_iter().filter(of).collect()
 }

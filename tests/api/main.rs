@@ -24,6 +24,7 @@ mod dialects;
 mod files;
 mod forwarding;
 mod gemini;
+mod handovers;
 mod hedging;
 mod holds;
 mod images;

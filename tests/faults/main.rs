@@ -15,6 +15,7 @@ mod batches;
 mod calls;
 mod disconnects;
 mod disk;
+mod handovers;
 mod hangups;
 mod kills;
 mod mixed;

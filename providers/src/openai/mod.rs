@@ -169,6 +169,11 @@ impl Provider for OpenAi {
         }
     }
 
+    fn has_batches(&self) -> bool {
+        // A deployment's requests are told apart by their paths, which no line has.
+        self.profile.paths == Paths::Plain
+    }
+
     fn encode_chat(&self, req: &ChatRequest<'_>, to: &Target<'_>) -> Result<Encoded, BadRequest> {
         encode::chat(self.profile, req, to)
     }

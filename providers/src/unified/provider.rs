@@ -97,6 +97,11 @@ pub trait Provider: Send + Sync {
     /// Whether it can be asked that at all.
     fn can(&self, what: Capability) -> bool;
 
+    /// Whether it makes batches of files as OpenAI does; see [`crate::batches`].
+    fn has_batches(&self) -> bool {
+        false
+    }
+
     /// Writes a chat request.
     fn encode_chat(&self, req: &ChatRequest<'_>, to: &Target<'_>) -> Result<Encoded, BadRequest>;
 

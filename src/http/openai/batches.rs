@@ -19,7 +19,9 @@ use crate::http::admin::{Admin, Problem, bad, blocking, ok};
 use crate::http::query::pairs;
 use crate::http::runs::only_keys;
 use crate::http::{Failed, Front, caller, json, own, reading};
-use crate::ledger::{BatchRow, BatchStatus, BatchUsage, CallId, Reader};
+use crate::ledger::{
+    BatchProgress, BatchRow, BatchStatus, BatchUsage, CallId, Handover, Reader, Stage,
+};
 use crate::tenants::Caller;
 
 const DIALECT: Dialect = Dialect::OpenAiChat;
@@ -138,6 +140,7 @@ pub(in crate::http) async fn all(
     let shown = |row: &BatchRow| {
         let mut value = shown(row);
         value["account"] = row.account.clone().into();
+        value["handover"] = row.handover.as_ref().map(handover).into();
         value
     };
     Ok(ok(&list_of(rows.iter().map(shown).collect(), more)))
@@ -218,6 +221,7 @@ fn shown(row: &BatchRow) -> Value {
         .as_deref()
         .map(|problems| json!({ "object": "list", "data": parsed(problems) }));
     let progress = &row.progress;
+    let (completed, failed) = counts(row);
     json!({
         "id": row.id,
         "object": "batch",
@@ -240,11 +244,37 @@ fn shown(row: &BatchRow) -> Value {
         "cancelled_at": ended(BatchStatus::Cancelled),
         "request_counts": {
             "total": progress.total,
-            "completed": progress.completed,
-            "failed": progress.failed,
+            "completed": completed,
+            "failed": failed,
         },
         "usage": row.usage.map(used),
         "metadata": Some(parsed(&row.metadata)).filter(|pairs| *pairs != json!({})),
+    })
+}
+
+/// Lines with an answer and with an error: those that are recorded, or while a provider works on them, as
+/// many as it says.
+fn counts(row: &BatchRow) -> (u64, u64) {
+    let BatchProgress { total, completed, failed, .. } = row.progress;
+    let waits = |to: &&Handover| row.ended_at.is_none() && to.stage == Stage::Waiting;
+    match row.handover.as_ref().filter(waits) {
+        None => (completed, failed),
+        Some(to) => {
+            let failed = failed.max(to.seen.1).min(total);
+            (completed.max(to.seen.0).min(total - failed), failed)
+        }
+    }
+}
+
+/// Where a batch is handed over, and how far that is.
+fn handover(to: &Handover) -> Value {
+    json!({
+        "provider": to.provider,
+        "model": to.model,
+        "stage": to.stage.name(),
+        "round": to.round,
+        "batch_id": to.remote,
+        "note": to.note,
     })
 }
 

@@ -170,6 +170,7 @@ fn hold(ledger: &Ledger, id: u128, seconds: i64) -> Result<OpenHold, Refused> {
         deadline: Timestamp::from_micros(now.micros() + seconds * 1_000_000),
         first: Attempt::new("p".into(), "m".into(), card(), input, true),
         keyed: None,
+        handed_over: false,
     })
 }
 

@@ -6,6 +6,7 @@
 //! to the socket, and the usage that was reported in full.
 
 mod anthropic;
+pub(crate) mod batches;
 mod openai;
 mod responses;
 pub(crate) mod script;
@@ -71,6 +72,8 @@ pub(crate) enum Ended {
 struct State {
     log: Mutex<Vec<Truth>>,
     pushed: Mutex<HashMap<String, VecDeque<Reply>>>,
+    /// Files and batches.
+    shelf: Mutex<batches::Shelf>,
     /// How often each key was seen: `fail=2` fails the first two.
     seen: Mutex<HashMap<String, u64>>,
 }
@@ -182,6 +185,16 @@ impl State {
 
 async fn serve(mut connection: Connection, state: &State) {
     while let Ok(Some(request)) = connection.read().await {
+        if batches::is_for(&request.path) {
+            let row = state.begin("", "", "", &request);
+            let reply = batches::answer(state, &request);
+            let ended = connection.play(reply, state, row).await;
+            state.note(row, |truth| truth.ended = ended);
+            if ended != Ended::Whole {
+                return;
+            }
+            continue;
+        }
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let script = script::Script::find(&request.body);
         let model = body["model"].as_str().unwrap_or_default().to_owned();
