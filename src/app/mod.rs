@@ -20,14 +20,14 @@ pub use preview::{Preview, runtime};
 
 use crate::alerts::Alerts;
 use crate::batches::{BatchError, Batches, Folder};
-use crate::cache::Current;
+use crate::cache::{Cards, Current};
 use crate::call::{Counting, Drains, Flights, Prefixes, Queues, Services, Sizes, Worker};
 use crate::config::{self, Snapshot};
 use crate::control::{Control, ControlError, PromptError, Publisher};
 use crate::http::{Admin, AdminKey, BatchLines, Front};
 use crate::ledger::{
     AdjustError, Billed, Compared, Durability, Ledger, OpenError, Opened, Range, Reader, Rerated,
-    Specs, StoreError,
+    Specs, StoreError, card_of_text, card_text,
 };
 use crate::prompts::Shelf;
 use crate::telemetry;
@@ -148,7 +148,7 @@ impl Gateway {
         let publisher = Publisher::new(opened.ledger.clone(), reader.clone(), prompts.clone());
         let publisher = Arc::new(publisher);
         publisher.load(build::templates(&snapshot))?;
-        let cache = Arc::new(Current::default());
+        let cache = Arc::new(Current::new(Cards { write: card_text, read: card_of_text }));
         cache.configure(snapshot.cache.as_ref());
         let services = Arc::new(Services {
             ledger,
@@ -329,6 +329,7 @@ impl Gateway {
         housekeeping.stop();
         telling.stop();
         last.store_learned();
+        last.services.cache.close();
         if let Some(plane) = admin_plane {
             plane.stop();
         }
@@ -339,6 +340,7 @@ impl Gateway {
 
     /// Ends without having served; everything written is committed.
     pub fn close(self) {
+        self.services.cache.close();
         self.opened.close();
     }
 }

@@ -2,15 +2,16 @@
 //! it is bounded by bytes and by age. Nothing here knows money: `call` writes the rows.
 
 mod canonical;
+mod current;
+mod disk;
 mod fingerprint;
 mod forms;
 mod policy;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use moka::Expiry;
 use tollgate_accounting::{Money, PriceCard, Timestamp};
@@ -18,6 +19,8 @@ use tollgate_providers::Dialect;
 
 use crate::clock;
 pub use canonical::Canon;
+pub use current::Current;
+pub use disk::{Cards, Disk, NotPurged, Place};
 pub use fingerprint::{Asked, Fingerprint, Scope, fingerprint, is_deterministic};
 pub use forms::Form;
 pub use policy::{Owner, Policy};
@@ -34,33 +37,6 @@ pub struct Bounds {
     pub max_reply_bytes: usize,
     /// How long a reply is kept, where nothing else is said.
     pub ttl: Duration,
-}
-
-/// The cache of the moment: there is one while the configuration says so.
-#[derive(Default)]
-pub struct Current(ArcSwapOption<Cache>);
-
-impl Current {
-    /// Follows the configuration. Other bounds make another cache, an empty one.
-    pub fn configure(&self, policy: Option<&Policy>) {
-        let cache = policy.map(|policy| match self.get() {
-            Some(old) if old.policy.bounds == policy.bounds => {
-                Arc::new(Cache { kept: old.kept.clone(), policy: policy.clone() })
-            }
-            _ => Arc::new(Cache::new(policy.clone())),
-        });
-        self.0.store(cache);
-    }
-
-    /// The cache, if there is to be one.
-    pub fn get(&self) -> Option<Arc<Cache>> {
-        self.0.load_full()
-    }
-
-    /// Bytes kept now.
-    pub fn bytes(&self) -> u64 {
-        self.get().map_or(0, |cache| cache.bytes())
-    }
 }
 
 /// A reply that is kept.
@@ -107,6 +83,9 @@ pub enum Content {
 pub struct Cache {
     kept: moka::sync::Cache<Fingerprint, Arc<Kept>>,
     policy: Policy,
+    disk: Option<Arc<Disk>>,
+    /// How often was purged: what was read from the file before must not come to memory after.
+    purges: Arc<Mutex<u64>>,
 }
 
 /// A reply under its key.
@@ -129,8 +108,16 @@ pub struct Purge {
     pub prompt: Option<String>,
 }
 
-/// Each reply is kept for as long as it says.
+/// Each reply is kept for as long as it says, from when it was made.
 struct ByAnswer;
+
+impl ByAnswer {
+    fn left(kept: &Kept) -> Duration {
+        let age = clock::now().micros().saturating_sub(kept.answer.made_at.micros());
+        let age = Duration::from_micros(u64::try_from(age).unwrap_or(0));
+        kept.answer.keep_for.saturating_sub(age)
+    }
+}
 
 impl Expiry<Fingerprint, Arc<Kept>> for ByAnswer {
     fn expire_after_create(
@@ -139,7 +126,7 @@ impl Expiry<Fingerprint, Arc<Kept>> for ByAnswer {
         kept: &Arc<Kept>,
         _: Instant,
     ) -> Option<Duration> {
-        Some(kept.answer.keep_for)
+        Some(ByAnswer::left(kept))
     }
 
     fn expire_after_update(
@@ -149,7 +136,7 @@ impl Expiry<Fingerprint, Arc<Kept>> for ByAnswer {
         _: Instant,
         _: Option<Duration>,
     ) -> Option<Duration> {
-        Some(kept.answer.keep_for)
+        Some(ByAnswer::left(kept))
     }
 }
 
@@ -162,7 +149,7 @@ impl Cache {
             .expire_after(ByAnswer)
             .support_invalidation_closures()
             .build();
-        Cache { kept, policy }
+        Cache { kept, policy, disk: None, purges: Arc::default() }
     }
 
     /// For whom and how long replies are kept.
@@ -173,7 +160,41 @@ impl Cache {
     /// The reply of that key in that form, if it is no older than that: the policy may have changed
     /// since it was made.
     pub fn get(&self, key: &Fingerprint, form: Form, keep_for: Duration) -> Option<Arc<Kept>> {
-        let kept = self.kept.get(key)?;
+        self.as_asked(self.kept.get(key)?, form, keep_for)
+    }
+
+    /// The same from the file, for a request of that dialect. It waits for the disk.
+    pub fn fetch(
+        &self,
+        key: &Fingerprint,
+        dialect: Dialect,
+        form: Form,
+        keep_for: Duration,
+    ) -> Option<Arc<Kept>> {
+        let disk = self.disk.as_ref()?;
+        let before = *self.purges();
+        let answer = disk.find(key, dialect).filter(|answer| self.fits(answer.content.len()))?;
+        let tag = answer.content.tag();
+        let kept = Arc::new(Kept { answer, tag });
+        let given = self.as_asked(kept.clone(), form, keep_for)?;
+        let purges = self.purges();
+        if *purges == before {
+            self.kept.insert(*key, kept);
+        }
+        Some(given)
+    }
+
+    /// The file, where there is one.
+    pub fn disk(&self) -> Option<&Arc<Disk>> {
+        self.disk.as_ref()
+    }
+
+    fn purges(&self) -> MutexGuard<'_, u64> {
+        self.purges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A reply in that form, if it is no older than that.
+    fn as_asked(&self, kept: Arc<Kept>, form: Form, keep_for: Duration) -> Option<Arc<Kept>> {
         let age = clock::now().micros().saturating_sub(kept.answer.made_at.micros());
         let young = u128::try_from(age).is_ok_and(|age| age < keep_for.as_micros());
         if !young && age > 0 {
@@ -192,7 +213,9 @@ impl Cache {
     pub fn keep(&self, key: Fingerprint, answer: Answer) {
         if self.fits(answer.content.len()) {
             let tag = answer.content.tag();
-            self.kept.insert(key, Arc::new(Kept { answer, tag }));
+            let kept = Arc::new(Kept { answer, tag });
+            self.kept.insert(key, kept.clone());
+            self.disk.iter().for_each(|disk| disk.keep(key, kept.clone()));
         }
     }
 
@@ -201,13 +224,21 @@ impl Cache {
         bytes <= self.policy.bounds.max_reply_bytes
     }
 
-    /// Forgets replies.
-    pub fn purge(&self, purge: Purge) {
+    /// Forgets replies, in memory and in the file; for that it waits for the disk.
+    ///
+    /// # Errors
+    /// Where the file could not be purged: memory was.
+    pub fn purge(&self, purge: Purge) -> Result<(), NotPurged> {
+        // The file first: whoever reads of it what is still there does not bring it to memory afterwards.
+        let done = self.disk.as_ref().map_or(Ok(()), |disk| disk.purge(purge.clone()));
+        let mut purges = self.purges();
+        *purges += 1;
         let matching = move |_: &Fingerprint, kept: &Arc<Kept>| purge.is_of(&kept.answer);
         // It can only fail for a cache that was built without the support for it.
         if self.kept.invalidate_entries_if(matching).is_err() {
             self.kept.invalidate_all();
         }
+        done
     }
 
     /// Bytes kept now, after what is due has been forgotten.
@@ -365,7 +396,7 @@ mod tests {
 
     #[test]
     fn a_reload_with_the_same_bounds_keeps_what_is_kept() {
-        let current = Current::default();
+        let current = Current::new(disk::tests::CARDS);
         assert!(current.get().is_none());
         let kept = |after: Option<Policy>| {
             current.configure(Some(&policy(10_000, 60)));
@@ -402,7 +433,7 @@ mod tests {
             fill();
             let [account, model, prompt] = [account, model, prompt].map(|n| n.map(str::to_owned));
             let purge = Purge { account, model, prompt };
-            cache.purge(purge.clone());
+            cache.purge(purge.clone()).unwrap();
             assert_eq!(left(), kept, "{purge:?}");
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Bounds;
+use super::{Bounds, Place};
 
 /// What the configuration says of the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Policy {
     pub keys: BTreeMap<String, Option<Duration>>,
     /// The group of an account and all below it: within a group, answers are shared.
     pub groups: BTreeMap<String, String>,
+    /// A file for what is to be kept for longer than memory does.
+    pub disk: Option<Place>,
 }
 
 /// Who may be given an answer.
@@ -33,7 +35,14 @@ impl Policy {
     /// Everything kept so long, for its own account.
     pub fn of(bounds: Bounds) -> Policy {
         let (models, accounts) = (BTreeMap::new(), BTreeMap::new());
-        Policy { bounds, models, accounts, keys: BTreeMap::new(), groups: BTreeMap::new() }
+        Policy {
+            bounds,
+            models,
+            accounts,
+            keys: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            disk: None,
+        }
     }
 
     /// How long an answer to that call is given again: the shortest that its model, account and key

@@ -79,7 +79,7 @@ pub(super) enum Seat {
 }
 
 /// Looks a call up.
-pub(super) fn look(
+pub(super) async fn look(
     runtime: &Runtime,
     services: &Services,
     caller: &Caller,
@@ -144,12 +144,30 @@ pub(super) fn look(
         | Operation::Task(_)
         | Operation::Media(_) => Form::Whole,
     };
-    if wish != CacheUse::Refresh
-        && let Some(answer) = cache.get(&key, form, keep_for)
-    {
-        return Ok(Seat::Kept(answer));
+    if wish != CacheUse::Refresh {
+        let kept = match cache.get(&key, form, keep_for) {
+            None => fetch(&cache, key, read, form, keep_for).await,
+            kept => kept,
+        };
+        if let Some(answer) = kept {
+            return Ok(Seat::Kept(answer));
+        }
     }
     make(Some(Fill { cache, key, keep_for, dialect: read, form }), Some(Cached::Miss))
+}
+
+/// What the cache's file has, read where it holds up nobody else.
+async fn fetch(
+    cache: &Arc<Cache>,
+    key: Fingerprint,
+    dialect: Dialect,
+    form: Form,
+    keep_for: Duration,
+) -> Option<Arc<Kept>> {
+    cache.disk()?;
+    let cache = cache.clone();
+    let fetch = move || cache.fetch(&key, dialect, form, keep_for);
+    tokio::task::spawn_blocking(fetch).await.ok().flatten()
 }
 
 /// Whether replies to that dialect's requests may be given again; a new dialect has to be placed here.

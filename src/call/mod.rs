@@ -158,7 +158,7 @@ async fn made(
 
     let route = route(&runtime, caller, operation)?;
     let cap = admit::cap(&route, operation);
-    match answers::look(&runtime, services, caller, inbound, operation, &route, cap.0)? {
+    match answers::look(&runtime, services, caller, inbound, operation, &route, cap.0).await? {
         answers::Seat::Kept(answer) => {
             let (keyed, route) = (keyed.as_ref(), &*route);
             let looked = Some(Lookup::Hit);

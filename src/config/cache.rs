@@ -1,6 +1,7 @@
 //! `[cache]`: how much is kept, how long, for whom.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use toml::de::DeValue;
@@ -8,14 +9,20 @@ use toml::de::DeValue;
 use super::names::Names;
 use super::reader::{Field, Section};
 use super::snapshot::Account;
-use crate::cache::{Bounds, Policy};
+use crate::cache::{Bounds, Place, Policy};
 
 const BYTES: u64 = 64 << 20;
 const REPLY_BYTES: u64 = 1 << 20;
+const DISK_BYTES: u64 = 1 << 30;
 const TTL: Duration = Duration::from_secs(3600);
 
 /// There is a cache where the table is, even an empty one.
-pub(super) fn cache(root: &Section<'_>, names: &Names, accounts: &[Account]) -> Option<Policy> {
+pub(super) fn cache(
+    root: &Section<'_>,
+    storage: &Path,
+    names: &Names,
+    accounts: &[Account],
+) -> Option<Policy> {
     let table = root.section("cache")?;
     let whole = |key, bounds| table.get(key).and_then(|field| field.whole(bounds));
     let max_bytes = whole("max_bytes", 1 << 20..=1 << 40).unwrap_or(BYTES);
@@ -28,8 +35,25 @@ pub(super) fn cache(root: &Section<'_>, names: &Names, accounts: &[Account]) -> 
     let by_account = terms(&table, "accounts", known);
     let keys = terms(&table, "keys", |_, _| {});
     let groups = groups(&table, accounts);
+    let disk = disk(&table, storage);
     table.done();
-    Some(Policy { bounds, models, accounts: by_account, keys, groups })
+    Some(Policy { bounds, models, accounts: by_account, keys, groups, disk })
+}
+
+/// The file for what memory lets go of, which is never the ledger's.
+fn disk(table: &Section<'_>, storage: &Path) -> Option<Place> {
+    let bounds = table.get("disk_max_bytes");
+    let max_bytes = bounds.as_ref().and_then(|field| field.whole(1 << 20..=1 << 44));
+    let Some(field) = table.get("disk") else {
+        let alone = "it bounds a file that `disk` names, and there is none";
+        bounds.iter().for_each(|field| field.warn(alone, None));
+        return None;
+    };
+    let path = table.reader.resolve(field.text()?);
+    if path == storage {
+        return field.error("that is the ledger; the cache has a file of its own");
+    }
+    Some(Place { path, max_bytes: max_bytes.unwrap_or(DISK_BYTES) })
 }
 
 /// Names to how long, or never.

@@ -104,7 +104,7 @@ fn snapshot<'t>(reader: &'t Reader<'t>, table: &'t DeTable<'t>) -> Snapshot {
     let plans = gateway::plans(&root, &names);
     let accounts = accounts::accounts(&root, &names, &plans);
     models::payers(&aliases, &accounts);
-    let cache = cache::cache(&root, &names, &accounts);
+    let cache = cache::cache(&root, &storage.path, &names, &accounts);
     let batches = batches::batches(&root);
     let lanes = lanes::lanes(&root);
     warnings::aliases(&aliases, &served, &accounts);

@@ -21,9 +21,13 @@ pub(super) async fn kept(State(admin): State<Admin>) -> Result<Response, Problem
     let (bytes, entries) = (cache.bytes(), cache.entries());
     let most = cache.policy().bounds.max_bytes;
     let waiting = admin.together.clients();
+    let disk = cache.disk().map(|disk| {
+        let (bytes, entries) = disk.held();
+        json!({ "bytes": bytes, "entries": entries })
+    });
     let told = json!({
         "bytes": bytes, "entries": entries, "max_bytes": most, "waiting": waiting,
-        "accounts": accounts,
+        "accounts": accounts, "disk": disk,
     });
     Ok(super::json(&told))
 }
@@ -47,7 +51,12 @@ pub(super) async fn purge(
             }
         }
     }
-    cache(&admin)?.purge(purge);
+    let cache = cache(&admin)?;
+    let purged = tokio::task::spawn_blocking(move || cache.purge(purge)).await;
+    purged
+        .map_err(|error| error.to_string())
+        .and_then(|done| done.map_err(|e| e.to_string()))
+        .map_err(|why| Problem(StatusCode::INTERNAL_SERVER_ERROR, format!("{why}; memory was")))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

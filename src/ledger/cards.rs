@@ -32,6 +32,16 @@ pub(super) fn store(connection: &Connection, card: &PriceCard) -> rusqlite::Resu
         .map(drop)
 }
 
+/// A card as text, for whoever keeps it elsewhere.
+pub fn card_text(card: &PriceCard) -> Option<String> {
+    encode(card).ok()
+}
+
+/// The card of that version from its text.
+pub fn card_of_text(version: &str, text: &str) -> Option<PriceCard> {
+    decode(version, text).ok()
+}
+
 /// The card of that version, as it was when it was first used.
 pub(super) fn load(connection: &Connection, version: &str) -> rusqlite::Result<Option<PriceCard>> {
     let text: Option<String> = connection

@@ -56,6 +56,7 @@ pub use backup::{Phase as CopyPhase, backup, restore};
 pub use batches::{BatchProgress, BatchRow, BatchStatus, BatchUsage};
 pub use beside::Beside;
 pub use bills::{ALL_MODELS, Billed, Compared};
+pub use cards::{card_of_text, card_text};
 pub use change::Change;
 pub use charges::{Apart, Charges, Item, Place, dollars};
 pub use directory::KeyRow;

@@ -167,3 +167,67 @@ async fn reports_tell_of_the_calls_that_could_be_answered_how_many_were_and_what
     assert_eq!((&accounts[0]["bytes"], accounts[0]["entries"].as_u64()), (&held["bytes"], Some(1)));
     stage.gateway.audit().unwrap();
 }
+
+#[tokio::test]
+async fn a_restart_keeps_hits_byte_for_byte_for_whom_they_were_until_they_are_purged() {
+    let tables = "[cache]\ndisk = \"cache.db\"\n\n[accounts.acme]\n[accounts.globex]\n";
+    let mut stage = Stage::new(tables).await;
+    let body = fixed(chat("@@tokens=5@@"));
+    let mut plain = fixed(streamed("b @@tokens=5@@"));
+    plain.as_object_mut().unwrap().remove("stream_options");
+    let mut firsts = Vec::new();
+    for body in [&body, &plain] {
+        let first = stage.gateway.client("acme").post(CHAT, body).await;
+        assert_eq!(said(&first), "miss");
+        firsts.push((body, stage.row(&first).await.charged_usd, first));
+    }
+    let written = async |stage: &Stage, replies: u64| {
+        let admin = stage.gateway.admin_client();
+        eventually("the replies are in the file", Duration::from_secs(30), async || {
+            let held = admin.get("/admin/cache").await.json();
+            (held["disk"]["entries"] == replies).then_some(())
+        })
+        .await;
+    };
+    written(&stage, 2).await;
+    stage.gateway.kill();
+    stage.gateway.up();
+    let asked = stage.upstream.count();
+    for (body, paid, first) in &firsts {
+        let again = stage.gateway.client("acme").post(CHAT, body).await;
+        assert_eq!(said(&again), "hit", "{}", stage.gateway.log());
+        assert_eq!(again.body, first.body);
+        assert_eq!(again.header("content-type"), first.header("content-type"));
+        let row = stage.row(&again).await;
+        assert_eq!((row.outcome.as_str(), row.input, row.output), ("cached", 0, 0));
+        assert_eq!(row.json["attempts"][0]["saved_usd"], **paid);
+        assert_eq!(nanos(&row.charged_usd), 0);
+    }
+    assert_eq!(stage.upstream.count(), asked);
+    let other = stage.gateway.client("globex").post(CHAT, &body).await;
+    assert_eq!(said(&other), "miss", "it was for another account");
+    written(&stage, 3).await;
+    let purged =
+        stage.gateway.admin_client().send("DELETE", "/admin/cache?account=acme", b"").await;
+    assert_eq!(purged.unwrap().status, 204);
+    stage.gateway.kill();
+    stage.gateway.up();
+    assert_eq!(said(&stage.gateway.client("acme").post(CHAT, &body).await), "miss");
+    assert_eq!(said(&stage.gateway.client("globex").post(CHAT, &body).await), "hit");
+    // Whatever becomes of the file, it is an answer that is not there.
+    let file = stage.gateway.dir().join("cache.db");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes.iter_mut().skip(100).for_each(|byte| *byte = 0x5a);
+    for bytes in [bytes, b"no file of ours".to_vec()] {
+        stage.gateway.kill();
+        for end in ["-wal", "-shm"] {
+            let _none = std::fs::remove_file(stage.gateway.dir().join(format!("cache.db{end}")));
+        }
+        std::fs::write(&file, bytes).unwrap();
+        stage.gateway.up();
+        assert_eq!(said(&stage.gateway.client("globex").post(CHAT, &body).await), "miss");
+        assert_eq!(said(&stage.gateway.client("globex").post(CHAT, &body).await), "hit");
+        assert!(stage.gateway.log().contains("the cache's file"), "{}", stage.gateway.log());
+    }
+    stage.gateway.audit().unwrap();
+}
