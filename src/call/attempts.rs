@@ -145,6 +145,7 @@ pub(super) async fn walk<'p, 'r>(
                     site,
                     credential: runner.permit.key(),
                     account: &ask.caller.account,
+                    model: &candidate.target.model,
                     operation,
                     tokens: candidate.input.tokens,
                     encoded,

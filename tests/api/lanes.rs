@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 
 use crate::harness::client::{Client, Response};
 use crate::harness::eventually;
+use crate::harness::gateway::Gateway;
 use crate::harness::ledger::{calls, entries, open_holds};
-use crate::harness::stage::{EMBEDDINGS, RICH, Stage};
+use crate::harness::stage::{EMBEDDINGS, RICH, Stage, configuration};
+use crate::harness::upstream::Upstream;
 
 const CLIENTS: usize = 64;
 const ROUNDS: usize = 10;
@@ -205,4 +207,50 @@ async fn a_failure_of_the_provider_is_tried_again_by_each_and_a_kill_leaves_noth
     let recovered = entries(&stage.gateway).iter().filter(|row| row.outcome == "recovered").count();
     assert_eq!(recovered, 5);
     stage.gateway.audit().unwrap();
+}
+
+#[tokio::test]
+async fn no_more_rides_in_one_request_than_the_model_takes_or_the_operator_wants() {
+    let upstream = Upstream::start().await;
+    let other = format!(
+        "[providers.co]\nkind = \"compatible\"\nbase_url = \"{}/v1\"\napi_key = \"env:UP_KEY\"\n\
+         models = [\"embed-english-v3.0\"]\n[prices.\"co/embed-english-v3.0\"]\ninput = \"0.02\"\n",
+        upstream.url
+    );
+    let gateway = |most: &str| {
+        let tables = format!("{PATIENT}{most}\n{other}\n{RICH}");
+        Gateway::start(&configuration(&upstream, "", &tables))
+    };
+    let (plain, lower) = (gateway(""), gateway("max_items = 130\n"));
+    // Three calls of sixty texts wait for one in flight: a model of which nothing is known to the contrary
+    // has them in one request, Cohere's never two, and two where the operator wants no more than 130.
+    for (gateway, model, requests) in [
+        (&plain, "text-embedding-3-small", 2),
+        (&plain, "embed-english-v3.0", 4),
+        (&lower, "text-embedding-3-small", 3),
+        (&lower, "embed-english-v3.0", 4),
+    ] {
+        let client = gateway.client("acme");
+        let of_model = |mut body: Value| {
+            body["model"] = json!(model);
+            body
+        };
+        let before = upstream.count();
+        let plug = spawn(&client, of_model(texts(&[900], "@@before=2000@@")));
+        eventually("the provider is asked", Duration::from_secs(30), async || {
+            (upstream.count() > before).then_some(())
+        })
+        .await;
+        let asked = |number: usize| -> Vec<usize> { (number * 100..number * 100 + 60).collect() };
+        let riders: Vec<_> =
+            (0..3).map(|number| spawn(&client, of_model(texts(&asked(number), "")))).collect();
+        for (number, rider) in riders.into_iter().enumerate() {
+            assert_eq!(items(&rider.await.unwrap()), asked(number));
+        }
+        plug.await.unwrap();
+        assert_eq!(upstream.count() - before, requests, "{model}");
+    }
+    for gateway in [&plain, &lower] {
+        gateway.audit().unwrap();
+    }
 }

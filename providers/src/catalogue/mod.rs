@@ -1,6 +1,7 @@
 //! Models with their limits and capabilities, and what they cost since when: data with a source and a
 //! date, read exactly.
 
+mod batches;
 mod import;
 mod models;
 mod names;
@@ -14,6 +15,7 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 use tollgate_accounting::{PriceCard, PriceList, Timestamp};
 
+pub use batches::{BatchLimits, batch_limits};
 pub use import::{Imports, Maker, reduce};
 pub use models::{Modalities, ModelInfo};
 

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
+use tollgate_providers::catalogue::batch_limits;
 use tollgate_providers::joined::{Lists, Parcel, Terms};
 use tollgate_providers::unified::Capability;
 use tollgate_providers::{Dialect, Encoded};
@@ -26,12 +27,42 @@ use crate::upstream::{Answer, SendError};
 pub struct Rules {
     /// The longest that a call waits for others.
     pub max_wait: Duration,
-    /// Texts of one request.
-    pub max_items: usize,
-    /// Tokens of one request, by our count.
-    pub max_tokens: u64,
+    /// Texts of one request, where the operator wants no more; a model may take fewer.
+    pub max_items: Option<usize>,
+    /// Tokens of one request by our count, in the same way.
+    pub max_tokens: Option<u64>,
     /// Whether calls of different tenants never ride together.
     pub apart: bool,
+}
+
+/// The most of one request, where nobody says how much the model takes.
+const ITEMS: usize = 256;
+const TOKENS: u64 = 250_000;
+
+/// The most that rides in one request of a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Room {
+    items: usize,
+    tokens: u64,
+}
+
+impl Room {
+    /// What the model takes, or less where the operator wants that.
+    fn of(rules: &Rules, kind: &str, model: &str) -> Room {
+        let known = batch_limits(kind, model);
+        let items = known.items.map(|items| usize::try_from(items).unwrap_or(usize::MAX));
+        Room {
+            items: least(items, rules.max_items).unwrap_or(ITEMS),
+            tokens: least(known.tokens, rules.max_tokens).unwrap_or(TOKENS),
+        }
+    }
+}
+
+fn least<T: Ord>(known: Option<T>, wanted: Option<T>) -> Option<T> {
+    match (known, wanted) {
+        (Some(known), Some(wanted)) => Some(known.min(wanted)),
+        (known, wanted) => known.or(wanted),
+    }
 }
 
 /// All lanes of the process; one is there only while a call of it is in flight.
@@ -78,6 +109,8 @@ pub(super) struct Ride<'a> {
     pub(super) site: &'a Arc<Site>,
     pub(super) credential: usize,
     pub(super) account: &'a str,
+    /// The provider's name of the model.
+    pub(super) model: &'a str,
     pub(super) operation: &'a Operation<'a>,
     /// Its input, as it is counted for this target.
     pub(super) tokens: u64,
@@ -101,14 +134,15 @@ impl Sent {
 
 /// Sends a call, by itself or with others.
 pub(super) async fn send(worker: &Worker, ride: Ride<'_>) -> Sent {
-    let Ride { rules, hold, site, credential, account, operation, tokens, encoded } = ride;
+    let Ride { rules, hold, site, credential, account, model, operation, tokens, encoded } = ride;
     let lane = rules.and_then(|rules| {
         let lists = lists(site, operation)?;
         let parcel = Parcel::open(&encoded.body, lists)?;
-        let fits = parcel.items() <= rules.max_items && tokens <= rules.max_tokens;
-        fits.then_some((rules, lists, parcel))
+        let room = Room::of(rules, site.adapter.name(), model);
+        let fits = parcel.items() <= room.items && tokens <= room.tokens;
+        fits.then_some((rules, room, lists, parcel))
     });
-    let Some((rules, lists, parcel)) = lane else {
+    let Some((rules, room, lists, parcel)) = lane else {
         let sent = worker.upstream.send(hold, &site.endpoint, credential, encoded).await;
         return Sent::alone(sent);
     };
@@ -130,8 +164,9 @@ pub(super) async fn send(worker: &Worker, ride: Ride<'_>) -> Sent {
     let (done, answer) = oneshot::channel();
     let (aboard, site) = (hold.aboard(), site.clone());
     let rider = Rider { aboard, site, encoded, parcel, tokens, done };
-    if let Some(go) = lanes.wait(&key, rules, rider) {
-        let conductor = trip::Conductor { worker: worker.clone(), rules: *rules, lists, key };
+    if let Some(go) = lanes.wait(&key, room, rider) {
+        let conductor =
+            trip::Conductor { worker: worker.clone(), max_wait: rules.max_wait, room, lists, key };
         worker.services.drains.tasks.spawn(conductor.gather(go));
     }
     answer.await.unwrap_or_else(|_| {
@@ -172,13 +207,13 @@ impl Lanes {
     }
 
     /// Waits for others, and for the call in flight. Whoever is first is to see to it that all leave.
-    fn wait(&self, key: &Arc<Key>, rules: &Rules, rider: Rider) -> Option<Arc<Notify>> {
+    fn wait(&self, key: &Arc<Key>, room: Room, rider: Rider) -> Option<Arc<Notify>> {
         let mut lanes = self.lock();
         let lane = lanes.entry(key.clone()).or_default();
         lane.items = lane.items.saturating_add(rider.parcel.items());
         lane.tokens = lane.tokens.saturating_add(rider.tokens);
         lane.waiting.push_back(rider);
-        let full = lane.items >= rules.max_items || lane.tokens >= rules.max_tokens;
+        let full = lane.items >= room.items || lane.tokens >= room.tokens;
         let is_first = lane.go.is_none();
         let go = lane.go.get_or_insert_default();
         // A lane that came to be idle meanwhile has nothing to wait for.
@@ -189,12 +224,12 @@ impl Lanes {
     }
 
     /// All who wait, in loads that a provider takes.
-    fn depart(self: &Arc<Self>, key: &Arc<Key>, rules: &Rules) -> Vec<(Leaving, Vec<Rider>)> {
+    fn depart(self: &Arc<Self>, key: &Arc<Key>, room: Room) -> Vec<(Leaving, Vec<Rider>)> {
         let mut lanes = self.lock();
         let Some(lane) = lanes.get_mut(key) else { return Vec::new() };
         let waiting = std::mem::take(&mut lane.waiting);
         (lane.items, lane.tokens, lane.go) = (0, 0, None);
-        let loads = loads(waiting, rules);
+        let loads = loads(waiting, room);
         lane.in_flight += loads.len();
         if lane.in_flight == 0 {
             lanes.remove(key);
@@ -205,14 +240,14 @@ impl Lanes {
     }
 }
 
-fn loads(waiting: VecDeque<Rider>, rules: &Rules) -> Vec<Vec<Rider>> {
+fn loads(waiting: VecDeque<Rider>, room: Room) -> Vec<Vec<Rider>> {
     let mut loads: Vec<Vec<Rider>> = Vec::new();
     let (mut items, mut tokens) = (0_usize, 0_u64);
     for rider in waiting {
         items = items.saturating_add(rider.parcel.items());
         tokens = tokens.saturating_add(rider.tokens);
         match loads.last_mut() {
-            Some(load) if items <= rules.max_items && tokens <= rules.max_tokens => {
+            Some(load) if items <= room.items && tokens <= room.tokens => {
                 load.push(rider);
             }
             _ => {

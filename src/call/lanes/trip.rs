@@ -4,6 +4,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -13,7 +14,7 @@ use tollgate_providers::{Encoded, ErrorKind};
 
 use super::super::attempts::{ERROR_BODY, lookup};
 use super::super::whole::LARGEST;
-use super::{Key, Leaving, Rider, Rules, Sent, Worker};
+use super::{Key, Leaving, Rider, Room, Sent, Worker};
 use crate::clock;
 use crate::ledger::Party;
 use crate::upstream::{Answer, Body, Broken};
@@ -21,7 +22,8 @@ use crate::upstream::{Answer, Body, Broken};
 /// Whoever sees to it that those who gather in a lane leave.
 pub(super) struct Conductor {
     pub(super) worker: Worker,
-    pub(super) rules: Rules,
+    pub(super) max_wait: Duration,
+    pub(super) room: Room,
     pub(super) lists: Lists,
     pub(super) key: Arc<Key>,
 }
@@ -29,9 +31,9 @@ pub(super) struct Conductor {
 impl Conductor {
     /// Waits until it is time, and sends all who wait then.
     pub(super) async fn gather(self, go: Arc<Notify>) {
-        let _in_time = tokio::time::timeout(self.rules.max_wait, go.notified()).await;
+        let _in_time = tokio::time::timeout(self.max_wait, go.notified()).await;
         let services = &self.worker.services;
-        for (leaving, riders) in services.lanes.depart(&self.key, &self.rules) {
+        for (leaving, riders) in services.lanes.depart(&self.key, self.room) {
             let (worker, lists) = (self.worker.clone(), self.lists);
             let trip = Trip { worker, lists, credential: self.key.credential };
             services.drains.tasks.spawn(async move {
