@@ -1,7 +1,10 @@
 //! What a call whose answer may be kept costs beyond one that has no cache: the key of its request beside
-//! the decoding of it and beside blake3 of the same bytes, and a look-up.
+//! the decoding of it and beside blake3 of the same bytes, by the kB; a look-up that finds its reply and
+//! one that does not; and that a reply is kept.
 //!
 //! `cargo bench -p tollgate --bench cache`. Figures of one run compare; those of two machines don't.
+//! The same through sockets, beside nginx that gives the same bytes from its memory, hits a second and
+//! their p99, and what a miss adds to a call: `benches/overhead/run.sh --cache`.
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on stops")]
 #![expect(clippy::print_stdout, reason = "figures are for people")]
 
@@ -50,6 +53,13 @@ fn main() {
     cache.keep(key, answer());
     let looking = best(1, || assert!(black_box(cache.get(&key, Form::Whole, hour)).is_some()));
     println!("a look-up among {} replies: {} ns", cache.entries(), looking.as_nanos());
+    let absent = body(1);
+    let bounds = tollgate_providers::Bounds::default();
+    let absent = self::key(&Dialect::OpenAiChat.decode_chat(&absent, &bounds).unwrap());
+    let missing = best(1, || assert!(black_box(cache.get(&absent, Form::Whole, hour)).is_none()));
+    let keeping = best(1, || cache.keep(key, answer()));
+    let [missing, keeping] = [missing, keeping].map(|time| time.as_nanos());
+    println!("one that finds nothing: {missing} ns; to keep a kB: {keeping} ns");
 }
 
 fn key(request: &tollgate_providers::ChatRequest<'_>) -> Fingerprint {

@@ -3,17 +3,21 @@
 # gateway or nginx alone on core 0, the provider and the load on core 1, nginx before and after each
 # run of ours. Prints a Markdown table; every number is a median over the rounds.
 #
-#   benches/overhead/run.sh [--rounds 3] [--secs 4] [--gateway PATH-TO-BINARY]
+#   benches/overhead/run.sh [--cache] [--rounds 3] [--secs 4] [--gateway PATH-TO-BINARY]
+#
+# With --cache: answers from the cache beside nginx, which gives the same bytes from its memory, and what
+# a call costs more that might have been answered from it and was not.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-rounds=3 secs=4 gateway=
+rounds=3 secs=4 gateway= cache=
 while [ $# -gt 0 ]; do
   case $1 in
+    --cache) cache=yes; shift ;;
     --rounds) rounds=$2; shift 2 ;;
     --secs) secs=$2; shift 2 ;;
     --gateway) gateway=$2; shift 2 ;;
-    *) sed -n 2,7p "$0"; exit 2 ;;
+    *) sed -n 2,10p "$0"; exit 2 ;;
   esac
 done
 
@@ -45,9 +49,12 @@ trap 'exit 130' INT TERM
 
 sed "s#@WORK@#$work#" "$here/nginx.conf" >"$work/nginx.conf"
 sed "s#@WORK@#$work#" "$here/gateway.toml" >"$work/gateway.toml"
-"$tool" body whole >"$work/whole.json"
-"$tool" body stream >"$work/stream.json"
-"$tool" body long >"$work/long.json"
+[ -z "$cache" ] || printf '\n[cache]\n' >>"$work/gateway.toml"
+for body in whole stream long fixed fresh other; do
+  "$tool" body "$body" >"$work/$body.json"
+done
+# The bytes that nginx gives are those that the gateway keeps: the provider's.
+printf "default_type application/json; return 200 '%s';\n" "$("$tool" reply)" >"$work/kept.conf"
 # Each open stream takes two descriptors of what stands between.
 ulimit -n "$(ulimit -Hn)"
 rows=$work/rows
@@ -65,12 +72,13 @@ started+=("$nginx_pid")
 sleep 0.5
 
 chat=v1/chat/completions
-url() { case $1 in direct) echo 9471 ;; nginx) echo 9472 ;; tollgate) echo 9473 ;; esac; }
+url() { case $1 in direct) echo 9471 ;; nginx*) echo 9472 ;; tollgate) echo 9473 ;; esac; }
 pid() { case $1 in direct) ;; nginx) echo "$nginx_pid" ;; tollgate) echo "$gateway_pid" ;; esac; }
 drive() { # SUBJECT TEST BODY ARGS...: one row; the figures are left in $last
   local subject=$1 test=$2 body=$3; shift 3
-  local watch; watch=$(pid "$subject")
-  last=$(taskset -c 1 "$tool" drive --url "http://127.0.0.1:$(url "$subject")/$chat" \
+  local watch path=$chat; watch=$(pid "$subject")
+  [ "$subject $body" != "nginx fixed" ] || path=kept
+  last=$(taskset -c 1 "$tool" drive --url "http://127.0.0.1:$(url "$subject")/$path" \
     --body "$work/$body.json" --key "$key" ${watch:+--pid "$watch"} --secs "$secs" "$@")
   echo "$round $subject $test $last" | tee -a "$rows" >&2
   sleep 0.5
@@ -78,6 +86,7 @@ drive() { # SUBJECT TEST BODY ARGS...: one row; the figures are left in $last
 per_s() { sed -n 's/.*per_s=\([0-9]*\).*/\1/p' <<<"$last"; }
 
 for round in $(seq "$rounds"); do
+  [ -z "$cache" ] || break
   cold=$(taskset -c 0 "$tool" cold --url "http://127.0.0.1:9473/$chat" --body "$work/whole.json" \
     --key "$key" --log "$work/gateway.log" -- "$gateway" serve --config "$work/gateway.toml") ||
     { cat "$work/gateway.log" >&2; exit 1; }
@@ -91,6 +100,24 @@ for _ in $(seq 100); do
   grep -q '^data plane' "$work/gateway.log" && break
   sleep 0.1
 done
+
+if [ -n "$cache" ]; then
+  for round in $(seq "$rounds"); do
+    drive nginx hit-max fixed
+    drive tollgate hit-max fixed
+    half=$(($(per_s) / 2))
+    drive nginx hit-max fixed
+    for subject in nginx tollgate nginx; do
+      drive "$subject" hit-half fixed --rate "$half"
+    done
+    # Each call another: one that might have been answered from the cache, and one that might not.
+    for pair in other fresh other; do
+      drive tollgate "$pair-2000" "$pair" --rate 2000
+    done
+  done
+  "$tool" table "$rows"
+  exit
+fi
 
 for round in $(seq "$rounds"); do
   drive nginx whole-max whole

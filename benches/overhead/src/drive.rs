@@ -12,9 +12,13 @@ use crate::http::Connection;
 use crate::process::{cpu_ms, memory_kib};
 use crate::{Options, Outcome};
 
+/// What of a request is another in each call, where it is there.
+pub const CHANGES: &str = "call-000000000000";
+
 /// What was counted while measuring was on.
 struct Tally {
     on: Cell<bool>,
+    calls: Cell<u64>,
     good: Cell<u64>,
     bad: Cell<u64>,
     chunks: Cell<u64>,
@@ -77,7 +81,13 @@ fn pace(options: &Options) -> Due {
 
 async fn work(options: &Options, tally: &Tally, due: Option<Due>) {
     let mut connection = Connection::new(options.address);
+    let mut request = options.request.clone();
+    let changes = request.windows(CHANGES.len()).position(|bytes| bytes == CHANGES.as_bytes());
     loop {
+        if let Some(at) = changes {
+            let number = format!("call-{:012}", tally.next());
+            request[at..at + CHANGES.len()].copy_from_slice(number.as_bytes());
+        }
         let start = match &due {
             None => Instant::now(),
             Some(due) => match due.lock().await.recv().await {
@@ -87,7 +97,7 @@ async fn work(options: &Options, tally: &Tally, due: Option<Due>) {
         };
         let mut first = None;
         let answer = connection
-            .call(&options.request, &mut |piece| {
+            .call(&request, &mut |piece| {
                 first.get_or_insert_with(|| start.elapsed());
                 if tally.on.get() {
                     tally.count_events(piece);
@@ -112,6 +122,7 @@ impl Tally {
         let histogram = || RefCell::new(bounds.clone().unwrap_or_else(|_| unreachable!()));
         Tally {
             on: Cell::new(false),
+            calls: Cell::new(0),
             good: Cell::new(0),
             bad: Cell::new(0),
             chunks: Cell::new(0),
@@ -119,6 +130,13 @@ impl Tally {
             total: histogram(),
             first: histogram(),
         }
+    }
+
+    /// A number that no call of this process or of an earlier one has.
+    fn next(&self) -> u64 {
+        let next = self.calls.get() + 1;
+        self.calls.set(next);
+        u64::from(std::process::id()) * 1_000_000_000 % 1_000_000_000_000 + next
     }
 
     /// Events that begin in this piece. One cut between two reads inside its `data:` is missed,

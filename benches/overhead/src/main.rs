@@ -2,7 +2,10 @@
 //!
 //! ```text
 //! overhead upstream ADDRESS
+//! overhead reply                                  the body of a whole answer of the upstream
 //! overhead body whole|stream|long                 a request with a 1 KiB prompt, on standard output
+//! overhead body fixed|fresh|other                 one that a cache may answer; one that differs from
+//!                                                 call to call; one that does, and that none may answer
 //! overhead drive  --url U --body FILE [--key K] [--conns N] [--secs S] [--warmup S] [--rate R] [--pid P]
 //! overhead cold   --url U --body FILE [--key K] [--log FILE] -- COMMAND ARGS...
 //! overhead table  ROWS                            Markdown from what run.sh collected
@@ -55,6 +58,7 @@ fn run(words: &[String]) -> Outcome<String> {
     let first = || rest.first().ok_or(format!("{verb} needs an argument"));
     match verb.as_str() {
         "upstream" => upstream::serve(first()?),
+        "reply" => Ok(upstream::reply()),
         "body" => body(first()?),
         "drive" => drive::run(Options::read(rest)?),
         "cold" => cold::run(&Options::read(rest)?),
@@ -135,8 +139,10 @@ fn body(kind: &str) -> Outcome<String> {
     }
     prompt.truncate(1024);
     let stream = ",\"stream\":true,\"stream_options\":{\"include_usage\":true}";
+    let temperature = if matches!(kind, "fixed" | "fresh") { "0" } else { "0.7" };
     let more = match kind {
-        "whole" => String::new(),
+        "whole" | "fixed" => String::new(),
+        "fresh" | "other" => format!(",\"user\":\"{}\"", drive::CHANGES),
         "stream" => stream.to_owned(),
         "long" => format!("{stream},\"user\":\"long\""),
         _ => return Err(format!("no such body: {kind}")),
@@ -144,6 +150,6 @@ fn body(kind: &str) -> Outcome<String> {
     Ok(format!(
         "{{\"model\":\"gpt-4o-mini\",\"messages\":[{{\"role\":\"system\",\"content\":\"You are a \
          helpful assistant.\"}},{{\"role\":\"user\",\"content\":\"{prompt}\"}}],\
-         \"temperature\":0.7,\"max_tokens\":512{more}}}"
+         \"temperature\":{temperature},\"max_tokens\":512{more}}}"
     ))
 }

@@ -30,8 +30,21 @@ pub fn print(path: &str) -> Outcome<String> {
         ("resident with 9,000 open streams", "open-9000", "rss_kib", " KiB"),
         ("resident when idle", "cold", "idle_kib", " KiB"),
         ("from exec to the first answer", "cold", "start_ms", " ms"),
+        ("answers from the cache a second, 64 connections", "hit-max", "per_s", ""),
+        ("CPU an answer from the cache", "hit-max", "cpu_us_call", " µs"),
+        ("p50 of one at half load", "hit-half", "p50_us", " µs"),
+        ("p99 of one at half load", "hit-half", "p99_us", " µs"),
+        ("p50 of a call that no cache may answer", "other-2000", "p50_us", " µs"),
+        ("p50 of a miss", "fresh-2000", "p50_us", " µs"),
+        ("p99 of a call that no cache may answer", "other-2000", "p99_us", " µs"),
+        ("p99 of a miss", "fresh-2000", "p99_us", " µs"),
+        ("CPU a call that no cache may answer", "other-2000", "cpu_us_call", " µs"),
+        ("CPU a miss", "fresh-2000", "cpu_us_call", " µs"),
         ("calls that failed", "all", "bad", ""),
     ] {
+        if ["direct", "nginx", "tollgate"].iter().all(|s| table.median(s, test, figure).is_none()) {
+            continue;
+        }
         let cell = |subject| match table.median(subject, test, figure) {
             Some(value) => format!("{}{unit}", number(value)),
             None => "–".to_owned(),
@@ -44,7 +57,15 @@ pub fn print(path: &str) -> Outcome<String> {
             cell("tollgate")
         ));
     }
-    if let Some(added) = table.added("whole-2000", "p50_us") {
+    for (what, figure) in [("p50", "p50_us"), ("CPU", "cpu_us_call")] {
+        if let Some(added) =
+            table.added(("tollgate", "fresh-2000"), ("tollgate", "other-2000"), figure)
+        {
+            out.push_str(&format!("\nA miss adds at 2,000 a second: {what} {added:.1} µs.\n"));
+        }
+    }
+    if let Some(added) = table.added(("tollgate", "whole-2000"), ("direct", "whole-2000"), "p50_us")
+    {
         out.push_str(&format!("\nAdded to a direct call at 2,000 a second: p50 {added:.0} µs.\n"));
     }
     Ok(out)
@@ -101,10 +122,11 @@ impl Table {
         middle(ratios.collect())
     }
 
-    fn added(&self, test: &str, figure: &str) -> Option<f64> {
+    /// By how much the first (subject, test) is above the second.
+    fn added(&self, of: (&str, &str), to: (&str, &str), figure: &str) -> Option<f64> {
         let added = self.rounds().into_iter().filter_map(|round| {
-            let ours = mean(self.values(round, "tollgate", test, figure)?);
-            Some(ours - mean(self.values(round, "direct", test, figure)?))
+            let of = mean(self.values(round, of.0, of.1, figure)?);
+            Some(of - mean(self.values(round, to.0, to.1, figure)?))
         });
         middle(added.collect())
     }

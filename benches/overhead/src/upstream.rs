@@ -74,16 +74,21 @@ fn has(bytes: &[u8], text: &[u8]) -> bool {
     bytes.windows(text.len()).any(|window| window == text)
 }
 
+/// The body of a whole answer.
+pub fn reply() -> String {
+    let text: String = (0..TOKENS).map(word).collect();
+    format!(
+        "{{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion\",\"created\":1790000000,\
+         \"model\":\"gpt-4o-mini\",\"choices\":[{{\"index\":0,\"message\":{{\"role\":\
+         \"assistant\",\"content\":\"{text}\",\"refusal\":null}},\"logprobs\":null,\
+         \"finish_reason\":\"stop\"}}],\"usage\":{},\"service_tier\":\"default\"}}",
+        usage(TOKENS)
+    )
+}
+
 impl Answers {
     fn new() -> Self {
-        let text: String = (0..TOKENS).map(word).collect();
-        let body = format!(
-            "{{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion\",\"created\":1790000000,\
-             \"model\":\"gpt-4o-mini\",\"choices\":[{{\"index\":0,\"message\":{{\"role\":\
-             \"assistant\",\"content\":\"{text}\",\"refusal\":null}},\"logprobs\":null,\
-             \"finish_reason\":\"stop\"}}],\"usage\":{},\"service_tier\":\"default\"}}",
-            usage(TOKENS)
-        );
+        let body = reply();
         let whole = format!(
             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
