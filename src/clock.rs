@@ -10,6 +10,12 @@ pub fn until(at: Timestamp) -> Duration {
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
+/// How long ago an instant is; nothing if it lies ahead.
+pub fn since(at: Timestamp) -> Duration {
+    let micros = now().micros().saturating_sub(at.micros());
+    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}
+
 /// The present instant, in microseconds since the Unix epoch (UTC).
 ///
 /// A clock before 1970 reads as the epoch: limits then refill late, never early.

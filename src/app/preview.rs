@@ -62,7 +62,7 @@ impl Preview {
         let now = clock::now();
         let trial =
             |facets: &Facets<'_>, ask: Amounts| self.book.trial(now, caller.charged, facets, ask);
-        let asked = (operation, &*caller.require);
+        let asked = (operation, &*caller.require, false);
         Some(quote(&self.runtime, &self.sizes, &caller, asked, trial))
     }
 

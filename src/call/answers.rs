@@ -268,6 +268,7 @@ pub(super) async fn give(
         Given::Joined(_) => Cached::Joined { saved: Some(*charged) },
     };
     let from = Origin {
+        deferred: None,
         provider: provider.clone(),
         model: model.clone(),
         attempts: 0,

@@ -5,28 +5,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
+use tollgate_accounting::ServiceTier;
 use tollgate_providers::{Encoded, ErrorKind, Failure, Next, RateLimits, retry_after};
 
 use super::admit::Ask;
+use super::defer;
 use super::hedge::{self, Finish, Ready};
 use super::lanes::{self, Ride, Sent};
 use super::operation::Operation;
 use super::planning::{Candidate, Role, micros};
+use super::retries::{Retries, Turns};
 use super::services::{Runtime, Site};
 use super::soon::{Patience, Turn};
 use super::{CallError, Inbound, Worker};
 use crate::clock;
 use crate::ledger::{Beside, OpenHold, Outcome, Stop};
-use crate::routing::{Fault, Permit};
+use crate::routing::{Fault, Leaves, Need, Permit};
+use crate::tenants::Priority;
 use crate::upstream::{Answer, SendError};
 
 /// All attempts of one call, retries included.
-const MOST_ATTEMPTS: u32 = 8;
-/// The longest wait before a retry at the same target; a provider that asks for more is left for the
-/// next one.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// The first backoff; it doubles with each retry.
-const BACKOFF: Duration = Duration::from_millis(100);
+pub(super) const MOST_ATTEMPTS: u32 = 8;
 /// The largest error body that is read.
 pub(super) const ERROR_BODY: usize = 64 * 1024;
 
@@ -50,6 +49,10 @@ pub(super) struct Accepted<'p, 'r> {
     pub(super) attempts: u32,
     /// Fields that could not be carried.
     pub(super) dropped: Vec<String>,
+    /// The cheaper tier it was asked for in.
+    pub(super) cheaper: Option<ServiceTier>,
+    /// How long its client waited until it was asked, where it can wait.
+    pub(super) waited: Option<Duration>,
 }
 
 /// What comes after a failed attempt.
@@ -75,35 +78,42 @@ pub(super) async fn walk<'p, 'r>(
     let budget = &*route.budget;
     let mut turn = turn;
     budget.call();
-    let (mut attempts, mut halved, mut patience) = (0, 0, Patience::default());
-    let mut last = None;
-    let mut turns = Turns { plan, role: Role::Planned, at: 0 };
+    let (mut attempts, mut halved, mut patience) = (0, 0, Patience::of(inbound));
+    // What can wait is no storm: its attempts are few, and far between.
+    let spares = |attempts: u32| attempts > 0 && !inbound.waits();
+    let (mut last, mut waited) = (None, None);
+    let mut turns = Turns::of(plan, Role::Planned);
     'plan: while let Some(mut candidate) = turns.next() {
-        let mut tries = 0;
+        let (mut tries, mut cheaper) = (0, candidate.cheaper);
         loop {
             let Some(site) = runtime.providers.get(candidate.target.provider) else {
                 continue 'plan;
             };
             let encoded = match operation.encode(site.adapter, &candidate.target.model, cap) {
-                Ok(encoded) => with_dialect(encoded, site, operation, inbound),
+                Ok(mut encoded) => {
+                    let tier = cheaper.filter(|_| inbound.may_wait().is_some());
+                    cheaper = tier.filter(|tier| encoded.ask_tier(tier.name()));
+                    with_dialect(encoded, site, operation, inbound)
+                }
                 // This provider has no words for it; another may.
                 Err(bad) => {
                     last.get_or_insert((CallError::BadRequest(bad), Outcome::Failed));
                     continue 'plan;
                 }
             };
-            if attempts >= MOST_ATTEMPTS || (attempts > 0 && !budget.take()) {
+            if attempts >= MOST_ATTEMPTS || (spares(attempts) && !budget.take()) {
                 break 'plan;
             }
             // The plan is a moment old: the target may have asked to be left alone since.
-            let entered = candidate.target.health.enter(candidate.need, micros(clock::now()));
+            let need = need(candidate, ask);
+            let entered = candidate.target.health.enter(need, micros(clock::now()));
             let permit = match entered {
                 Ok(permit) => {
                     drop(turn.take());
                     permit
                 }
                 Err(not) => {
-                    if attempts > 0 {
+                    if spares(attempts) {
                         budget.give_back();
                     }
                     if !turns.others()
@@ -150,7 +160,9 @@ pub(super) async fn walk<'p, 'r>(
                     tokens: candidate.input.tokens,
                     encoded,
                 };
-                let sent = within(inbound, lanes::send(worker, ride)).await;
+                let most = if cheaper.is_some() { inbound.may_wait() } else { left(inbound) };
+                waited = inbound.waits().then(|| clock::since(inbound.received_at));
+                let sent = within(most, lanes::send(worker, ride)).await;
                 let sent = sent.unwrap_or_else(|late| Sent::alone(Err(late)));
                 Finish { runner, sent, hedged: None }
             };
@@ -163,30 +175,56 @@ pub(super) async fn walk<'p, 'r>(
             if sent.told {
                 permit.same_call_again();
             }
+            let retries = Retries::of(site, inbound);
             let (error, outcome, step) = match sent.answer {
                 Ok(answer) if answer.status.is_success() => {
                     hold.answered(answer.status.as_u16());
                     // What helped costs nothing; a hedge that was outrun did not help.
-                    if attempts > 1 && hedged != Some(false) {
+                    if spares(attempts - 1) && hedged != Some(false) {
                         budget.give_back();
                     }
                     let now = clock::now();
                     permit.accepted(operation.stream(), micros(now));
                     permit.limits(&RateLimits::read(&lookup(&answer.headers), now), micros(now));
                     let attempts = attempts + halved;
-                    let accepted = Accepted { answer, site, candidate, permit, attempts, dropped };
+                    let accepted = Accepted {
+                        answer,
+                        site,
+                        candidate,
+                        permit,
+                        attempts,
+                        dropped,
+                        cheaper,
+                        waited,
+                    };
                     return Ok((hold, accepted));
                 }
                 Ok(answer) => {
                     hold.answered(answer.status.as_u16());
-                    let failure = classify(site, answer, &permit).await;
-                    let step = after(&failure, candidate, &turns, tries, site.max_retries);
+                    let (failure, asked) = classify(site, answer, &permit, cheaper).await;
+                    let deferred = match cheaper {
+                        Some(_) => defer::after(&failure, asked, tries, inbound),
+                        None => defer::After::Usual,
+                    };
+                    let step = match deferred {
+                        defer::After::Again(wait) => Step::Again(wait),
+                        defer::After::Standard => {
+                            cheaper = None;
+                            Step::Again(Duration::ZERO)
+                        }
+                        defer::After::Usual => after(&failure, candidate, &turns, tries, &retries),
+                    };
                     let attempts = attempts + halved;
                     (CallError::Provider { failure, attempts }, Outcome::Failed, step)
                 }
                 Err(error) => {
-                    let (late, step) =
-                        unanswered(&error, inbound, &permit, tries, site.max_retries);
+                    // Its tier was too slow, or it cannot be told; it is had as any other then.
+                    let slow = cheaper.take().is_some() && matches!(error, SendError::Late(_));
+                    let (late, step) = if slow {
+                        (true, Step::Again(Duration::ZERO))
+                    } else {
+                        unanswered(&error, inbound, &permit, tries, &retries)
+                    };
                     let why = format!("{}: {error}", site.name);
                     (CallError::Unreachable { why, late, attempts }, Outcome::Unreachable, step)
                 }
@@ -200,7 +238,7 @@ pub(super) async fn walk<'p, 'r>(
                 }
                 Step::Again(_) | Step::NextTarget => continue 'plan,
                 Step::To(role) => {
-                    turns = Turns { plan, role, at: 0 };
+                    turns = Turns::of(plan, role);
                     continue 'plan;
                 }
                 Step::Stop => break 'plan,
@@ -226,61 +264,36 @@ fn stopped(stop: Stop) -> CallError {
     }
 }
 
-/// The candidates of one role, one after the other.
-struct Turns<'p, 'r> {
-    plan: &'p [Candidate<'r>],
-    role: Role,
-    at: usize,
-}
-
-impl<'p, 'r> Turns<'p, 'r> {
-    fn next(&mut self) -> Option<&'p Candidate<'r>> {
-        let rest = self.plan.get(self.at..)?;
-        let found = rest.iter().position(|candidate| candidate.role == self.role)?;
-        self.at += found + 1;
-        rest.get(found)
-    }
-
-    /// The one whose turn comes next.
-    fn peek(&self) -> Option<&'p Candidate<'r>> {
-        let rest = self.plan.get(self.at..)?;
-        rest.iter().find(|candidate| candidate.role == self.role)
-    }
-
-    /// Whether there is another after the one whose turn it is.
-    fn others(&self) -> bool {
-        self.peek().is_some()
-    }
-
-    /// Whether some are kept for that, and it is not their turn already.
-    fn has(&self, role: Role) -> bool {
-        self.role != role && self.plan.iter().any(|candidate| candidate.role == role)
-    }
-}
-
 /// How long the client still waits; none where it set no deadline.
 pub(super) fn left(inbound: &Inbound) -> Option<Duration> {
     let us = inbound.deadline?.micros().saturating_sub(clock::now().micros());
     Some(Duration::from_micros(u64::try_from(us).unwrap_or(0)))
 }
 
+/// What a call takes of a target now; one that waited for as long as it may leaves nothing to others.
+fn need(candidate: &Candidate<'_>, ask: &Ask<'_, '_>) -> Need {
+    let waited = ask.inbound.waits() && ask.inbound.priority(ask.caller) > Priority::Low;
+    let leaves = if waited { Leaves::Nothing } else { candidate.need.leaves };
+    Need { leaves, ..candidate.need }
+}
+
 /// One deadline spans all attempts: each has what is left of it.
 pub(super) async fn within<T>(
-    inbound: &Inbound,
+    left: Option<Duration>,
     send: impl Future<Output = T>,
 ) -> Result<T, SendError> {
-    match left(inbound) {
+    match left {
         Some(left) => tokio::time::timeout(left, send).await.map_err(|_| SendError::Late(left)),
         None => Ok(send.await),
     }
 }
 
 /// After how long without an answer the next target is asked as well, if it is: for chats and embeddings
-/// of clients that wait. What is sent at most once, or together with others, is not.
+/// of clients that wait. What is sent at most once, or together with others, is not, nor what can wait.
 fn hedge_after(ask: &Ask<'_, '_>) -> Option<Duration> {
     let of_line = ask.keyed.is_some_and(|keyed| keyed.name.is_of_line());
     let hedged = matches!(ask.operation, Operation::Chat(_) | Operation::Embeddings(_));
-    ask.route.hedge_after.filter(|_| hedged && !of_line)
+    ask.route.hedge_after.filter(|_| hedged && !of_line && !ask.inbound.waits())
 }
 
 /// The next target, ready to be asked beside another, if there is one that can be asked at once and the
@@ -319,11 +332,12 @@ pub(super) async fn gave_up(
     let (error, outcome) = match answer {
         Ok(answer) => {
             attempt.answered(answer.status.as_u16());
-            let failure = classify(site, answer, permit).await;
+            let (failure, _) = classify(site, answer, permit, None).await;
             (CallError::Provider { failure, attempts: 1 }, Outcome::Failed)
         }
         Err(error) => {
-            let (late, _) = unanswered(&error, inbound, permit, 1, 0);
+            let retries = Retries::none();
+            let (late, _) = unanswered(&error, inbound, permit, 1, &retries);
             let why = format!("{}: {error}", site.name);
             (CallError::Unreachable { why, late, attempts: 1 }, Outcome::Unreachable)
         }
@@ -337,7 +351,7 @@ fn unanswered(
     inbound: &Inbound,
     permit: &Permit,
     tries: u32,
-    max_retries: u32,
+    retries: &Retries,
 ) -> (bool, Step) {
     let now = micros(clock::now());
     let late = matches!(error, SendError::Late(_));
@@ -347,8 +361,8 @@ fn unanswered(
     }
     permit.failed(if late { Fault::Overloaded(None) } else { Fault::Broken(None) }, now);
     match error {
-        SendError::NotSent(_) | SendError::Lost(_) if tries <= max_retries => {
-            (late, Step::Again(backoff(tries)))
+        SendError::NotSent(_) | SendError::Lost(_) if tries <= retries.most => {
+            (late, Step::Again(retries.pause(tries)))
         }
         _ => (late, Step::NextTarget),
     }
@@ -374,8 +388,14 @@ pub(super) fn lookup(headers: &HeaderMap) -> impl Fn(&str) -> Option<String> {
     |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned)
 }
 
-/// Understands a refusal, and notes what it says of the target.
-async fn classify(site: &Site, answer: Answer, permit: &Permit) -> Failure {
+/// Understands a refusal, and notes what it says of the target; with it comes how long the target asked
+/// to be left alone.
+async fn classify(
+    site: &Site,
+    answer: Answer,
+    permit: &Permit,
+    cheaper: Option<ServiceTier>,
+) -> (Failure, Option<Duration>) {
     let status = answer.status.as_u16();
     let headers = answer.headers;
     let patience = site.endpoint.idle_timeout();
@@ -390,8 +410,9 @@ async fn classify(site: &Site, answer: Answer, permit: &Permit) -> Failure {
         Next::FallBack | Next::Reject | Next::Broken => retry_after(&lookup, now),
     };
     let wait = wait.and_then(|us| u64::try_from(us).ok());
-    permit.failed(fault(&failure, wait), micros(now));
-    failure
+    let of_tier = cheaper.is_some() && defer::is_of_tier(&failure);
+    permit.failed(if of_tier { Fault::Request } else { fault(&failure, wait) }, micros(now));
+    (failure, wait.map(Duration::from_micros))
 }
 
 fn fault(failure: &Failure, wait: Option<u64>) -> Fault {
@@ -417,7 +438,7 @@ fn after(
     candidate: &Candidate<'_>,
     turns: &Turns<'_, '_>,
     tries: u32,
-    max_retries: u32,
+    retries: &Retries,
 ) -> Step {
     match failure.kind {
         ErrorKind::ContextLength if turns.has(Role::ContextLength) => {
@@ -429,7 +450,7 @@ fn after(
         _ => {}
     }
     // Another key may do at once what this one may not.
-    let again = tries <= max_retries;
+    let again = tries <= retries.most;
     let view = || candidate.target.health.view(candidate.need, micros(clock::now()));
     let other_key = candidate.target.keys > 1 && again && view().unready.is_none();
     match failure.next {
@@ -441,21 +462,10 @@ fn after(
         Next::RetryAfter(Some(_)) if turns.others() => Step::NextTarget,
         Next::RetryAfter(asked) => {
             let asked = asked.map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0)));
-            let wait = asked.unwrap_or_else(|| backoff(tries));
-            if again && wait <= LONGEST_WAIT { Step::Again(wait) } else { Step::NextTarget }
+            let wait = asked.unwrap_or_else(|| retries.pause(tries));
+            if again && wait <= retries.longest { Step::Again(wait) } else { Step::NextTarget }
         }
     }
-}
-
-/// Exponential, with full jitter (Brooker, "Exponential Backoff And Jitter", 2015): retries of many
-/// callers spread over the interval rather than meet at its end.
-fn backoff(tries: u32) -> Duration {
-    let most = BACKOFF.saturating_mul(1 << tries.min(6)).min(LONGEST_WAIT);
-    let mut bytes = [0; 4];
-    // Without randomness the whole interval is waited.
-    let share = getrandom::fill(&mut bytes).map_or(u32::MAX, |()| u32::from_le_bytes(bytes));
-    let nanos = most.as_nanos() * u128::from(share) / u128::from(u32::MAX);
-    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 /// Why an attempt was given up, as its row says it.

@@ -73,6 +73,7 @@ pub fn hold(
         required: &required,
         priority: Priority::Low,
         operation,
+        defer: false,
         cap: cap.0,
         at: inbound.received_at,
         curious: false,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::{Either, join, select};
 use tollgate_providers::Encoded;
 
-use super::attempts::{Runner, gave_up, within};
+use super::attempts::{Runner, gave_up, left, within};
 use super::lanes::Sent;
 use super::{Inbound, Worker};
 use crate::ledger::{Beside, OpenHold};
@@ -84,5 +84,5 @@ async fn send(
     encoded: Encoded,
 ) -> Result<Answer, SendError> {
     let (endpoint, key) = (&runner.site.endpoint, runner.permit.key());
-    within(inbound, worker.upstream.send(attempt, endpoint, key, encoded)).await.flatten()
+    within(left(inbound), worker.upstream.send(attempt, endpoint, key, encoded)).await.flatten()
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tollgate_accounting::Timestamp;
 
 use super::answers::CacheUse;
+use super::defer;
 use crate::ledger::CallId;
 use crate::prompts::Keep;
 use crate::tenants::{Caller, Priority};
@@ -20,6 +21,8 @@ pub struct Inbound {
     pub tags: Option<Arc<str>>,
     /// When the client stops waiting.
     pub deadline: Option<Timestamp>,
+    /// Whether it can wait until then, for what is cheaper.
+    pub defer: bool,
     /// The client's idempotency key.
     pub key: Option<Arc<str>>,
     /// How urgent it says it is; never more than its account's calls are.
@@ -46,7 +49,8 @@ impl Inbound {
 
     /// How urgent the call is.
     pub(super) fn priority(&self, caller: &Caller) -> Priority {
-        self.priority.map_or(caller.priority, |asked| asked.min(caller.priority))
+        let own = self.priority.map_or(caller.priority, |asked| asked.min(caller.priority));
+        defer::priority(self, own)
     }
 
     /// All that a target must be tagged with.

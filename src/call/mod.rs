@@ -4,7 +4,9 @@
 mod admit;
 mod answers;
 mod attempts;
+mod cards;
 mod counting;
+mod defer;
 mod error;
 pub mod handed;
 mod hedge;
@@ -19,6 +21,7 @@ mod queue;
 pub mod quote;
 mod relay;
 mod repeat;
+mod retries;
 mod services;
 mod shadow;
 mod shared;
@@ -35,6 +38,7 @@ use tollgate_providers::unified::{Capability, VectorFormat};
 
 pub use answers::{CacheUse, Cached};
 pub use counting::Counting;
+pub use defer::Deferred;
 pub use error::CallError;
 pub use inbound::{Inbound, Prompted, required};
 pub use lanes::{Lanes, Rules as LaneRules};
@@ -91,6 +95,8 @@ pub struct Origin {
     pub cached: Option<Cached>,
     /// How the name that was asked for comes to its end.
     pub end: Option<Arc<End>>,
+    /// What it did of what it could have waited.
+    pub deferred: Option<Deferred>,
 }
 
 /// An answer, whole or to come.
@@ -233,35 +239,59 @@ async fn make(
     let Making { runtime, route, cap, key, fill, cached, shadow } = making;
     let (keyed, first) = key.unzip();
     let full = cap.0;
-    let priority = inbound.priority(caller);
-    let place = services.load.enter(runtime.max_calls, priority).ok_or(CallError::Overloaded)?;
+    let place = defer::enter(&services.load, runtime.max_calls, caller, inbound).await;
+    let place = place.ok_or(CallError::Overloaded)?;
     let required = inbound.required(caller);
     let now = planning::micros(clock::now());
     let trail = services.prefixes.trail(&route, caller, operation);
-    let planner = planning::Planner {
-        runtime: &runtime,
-        sizes,
-        caller,
-        required: &required,
-        priority,
-        operation,
-        cap: full,
-        at: inbound.received_at,
-        curious: true,
-        warm: services.prefixes.find(&trail, now),
+    let (waiting, keyed, route) = (&services.queues.waiting, keyed.as_ref(), &*route);
+    let plan = || {
+        let planner = planning::Planner {
+            runtime: &runtime,
+            sizes,
+            caller,
+            required: &required,
+            priority: inbound.priority(caller),
+            operation,
+            defer: inbound.waits(),
+            cap: full,
+            at: inbound.received_at,
+            curious: true,
+            warm: services.prefixes.find(&trail, now),
+        };
+        planner.plan(route)
     };
-    let waiting = &services.queues.waiting;
-    let (planned, turn) =
-        waiting.plan(caller, inbound, (operation, &required), || planner.plan(&route)).await?;
-    let plan = planned.candidates;
-    let likely = sizes.likely(caller, &plan, operation.choices());
-    let (plan, keyed, route) = (&*plan, keyed.as_ref(), &*route);
     // One that wants its answer made anew could not be answered from what is kept.
     let wanted = inbound.cache_use() == CacheUse::Allowed && cached == Some(Cached::Miss);
     let looked = wanted.then_some(Lookup::Miss);
-    let ask = admit::Ask { caller, inbound, operation, plan, route, keyed, looked, until: None };
-    let admit = || admit::admit(ledger, &ask, cap, likely);
-    let admit::Admitted { hold, cap, step } = services.queues.admit(admit).await?;
+    let (plan, turn, admitted) = loop {
+        let (planned, turn) = waiting.plan(caller, inbound, (operation, &required), plan).await?;
+        let candidates = planned.candidates;
+        let likely = sizes.likely(caller, &candidates, operation.choices());
+        let ask = admit::Ask {
+            caller,
+            inbound,
+            operation,
+            plan: &candidates,
+            route,
+            keyed,
+            looked,
+            until: None,
+        };
+        match services.queues.admit(|| admit::admit(ledger, &ask, cap, likely)).await {
+            Ok(admitted) => break (candidates, turn, admitted),
+            Err(refused) => {
+                drop(turn);
+                let Some(wait) = defer::pause(&refused, inbound) else {
+                    return Err(refused.into());
+                };
+                tokio::time::sleep(wait).await;
+            }
+        }
+    };
+    let admit::Admitted { hold, cap, step } = admitted;
+    let ask =
+        admit::Ask { caller, inbound, operation, plan: &plan, route, keyed, looked, until: None };
     if keyed.is_some_and(|keyed| keyed.name.is_of_line()) {
         // A line of a batch is sent once, whenever the gateway dies: nothing leaves before its hold.
         hold.durable().await?;
@@ -269,7 +299,8 @@ async fn make(
     let booked = keyed.zip(first).map(|(k, first)| repeat::Booked::new(ledger, k, first));
 
     let (hold, accepted) = attempts::walk(worker, &runtime, &ask, cap, hold, turn).await?;
-    let attempts::Accepted { answer, site, candidate, permit, attempts, dropped } = accepted;
+    let attempts::Accepted { answer, site, candidate, permit, attempts, dropped, cheaper, waited } =
+        accepted;
     if let Some(shadow) = shadow {
         shadow.follow(worker, &runtime, caller, inbound, operation);
     }
@@ -283,8 +314,13 @@ async fn make(
         dropped,
         cached,
         end: route.end.clone(),
+        deferred: waited.map(|waited| Deferred {
+            waited,
+            tier: candidate.cheaper.map(|_| cheaper.unwrap_or_default()),
+        }),
     };
-    let card = candidate.card();
+    let standard = candidate.cheaper.is_some() && cheaper.is_none();
+    let card = if standard { candidate.standard_card() } else { candidate.card() };
     // Under a lowered cap the reply is not the one that was asked for.
     let fill = fill.filter(|_| cap.is_none_or(|cap| cap == full));
     let fill = fill.map(|fill| fill.from(caller, inbound, operation, &from, card.clone()));

@@ -105,6 +105,11 @@ impl<'a> Operation<'a> {
         }
     }
 
+    /// Whether the request says nothing of a service tier and could.
+    pub(super) fn leaves_tier(&self) -> bool {
+        matches!(self, Operation::Chat(request) if request.service_tier.is_none())
+    }
+
     /// The client's dialect.
     pub fn dialect(&self) -> Dialect {
         self.source().dialect

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use tollgate_accounting::{
-    Class, Money, PriceCard, PriceError, PriceList, Provenance, Rounding, ServiceTier, Timestamp,
-    Usage,
+    Class, Money, PriceCard, PriceError, Provenance, Rounding, ServiceTier, Timestamp, Usage,
 };
 use tollgate_providers::{BadRequest, Capability};
 
 use super::CallError;
+use super::cards::Cards;
 use super::counting::{Alike, Estimate};
+use super::defer;
 use super::media;
 use super::operation::Operation;
 use super::prefixes::Warm;
@@ -42,6 +43,8 @@ pub(super) struct Candidate<'r> {
     foreseen: Option<u64>,
     /// Input tokens that should be in the provider's cache.
     pub(super) cached: u64,
+    /// The cheaper tier that it is asked for in while its client can wait.
+    pub(super) cheaper: Option<ServiceTier>,
     /// Why it has its place.
     pub(super) reason: Reason,
     /// Whether there was another to choose.
@@ -83,6 +86,11 @@ impl Candidate<'_> {
         &self.cards.card
     }
 
+    /// What is charged in the standard tier, where that is what was asked for in the end.
+    pub(super) fn standard_card(&self) -> &Arc<PriceCard> {
+        self.cards.prices.standard(self.cards.at).unwrap_or(&self.cards.card)
+    }
+
     /// The most that the call can cost here with so much output.
     pub(super) fn bound(
         &self,
@@ -98,52 +106,6 @@ impl Candidate<'_> {
     }
 }
 
-/// What a call may be charged by at one target.
-struct Cards {
-    /// Everything it costs there.
-    prices: Arc<PriceList>,
-    /// When the call came in, which decides the prices.
-    at: Timestamp,
-    /// What is charged in the service tier it asks for.
-    card: Arc<PriceCard>,
-    /// The other cards that may apply: a provider may process it in another tier.
-    others: Vec<Arc<PriceCard>>,
-}
-
-impl Cards {
-    fn of(prices: &Arc<PriceList>, tier: Option<ServiceTier>, at: Timestamp) -> Option<Cards> {
-        let mut cards = prices.may_apply(tier, at).into_iter();
-        Some(Cards { prices: prices.clone(), at, card: cards.next()?, others: cards.collect() })
-    }
-
-    /// What is charged where the provider makes it in a batch of its own.
-    fn batch(prices: &Arc<PriceList>, at: Timestamp) -> Option<Cards> {
-        let card = prices.at(ServiceTier::Batch, at)?.clone();
-        Some(Cards { prices: prices.clone(), at, card, others: Vec::new() })
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Arc<PriceCard>> {
-        std::iter::once(&self.card).chain(&self.others)
-    }
-
-    /// Whether all that such a call may use has a price.
-    fn price_all(&self, operation: &Operation<'_>, output: u64) -> bool {
-        let listed =
-            |card: &PriceCard, class| card.tiers.iter().all(|tier| tier.rates.get(class).is_some());
-        let own = |card: &PriceCard| operation.own_price().is_none_or(|class| listed(card, class));
-        let bound =
-            |card: &PriceCard| card.bound_within(operation.classes(), 1, output.min(1)).is_ok();
-        self.all().all(|card| own(card) && bound(card))
-    }
-
-    /// The card that is charged for as long as the provider does not say which applies.
-    fn dearest(&self, input_tokens: u64) -> Arc<PriceCard> {
-        let tokens = input_tokens.max(1);
-        let cost = |card: &&Arc<PriceCard>| card.bound(tokens, tokens).ok();
-        self.all().max_by_key(cost).unwrap_or(&self.card).clone()
-    }
-}
-
 /// What a call is planned with.
 pub(super) struct Planner<'c> {
     pub(super) runtime: &'c Runtime,
@@ -154,6 +116,8 @@ pub(super) struct Planner<'c> {
     /// How urgent the call is.
     pub(super) priority: Priority,
     pub(super) operation: &'c Operation<'c>,
+    /// Whether its client can wait for a cheaper tier.
+    pub(super) defer: bool,
     /// The cap on each choice's output.
     pub(super) cap: u64,
     /// When the call came in, which decides its prices.
@@ -263,6 +227,9 @@ impl Planner<'_> {
         // Where its tier reaches no provider, a call is a standard one there.
         let sent = site.is_some_and(|site| site.adapter.can(Capability::ServiceTiers));
         let tier = if sent { operation.asked_tier() } else { Some(ServiceTier::Standard) };
+        let list = target.prices.as_ref().filter(|_| self.defer && sent && operation.leaves_tier());
+        let cheaper = list.and_then(|list| defer::cheaper(list, self.at));
+        let tier = if cheaper.is_some() { cheaper } else { tier };
         let own = target.prices.as_ref().and_then(|list| Cards::of(list, tier, self.at));
         let ceiling = || {
             let list = runtime.price_ceiling.as_ref()?;
@@ -286,8 +253,15 @@ impl Planner<'_> {
             None
         };
         let foreseen = media::foreseen(operation, route, target);
-        let mut prospect =
-            Prospect { target, unfit, counted: None, foreseen, need: Need::default(), cached: 0 };
+        let mut prospect = Prospect {
+            target,
+            unfit,
+            counted: None,
+            foreseen,
+            cheaper,
+            need: Need::default(),
+            cached: 0,
+        };
         let (None, Some(cards)) = (&prospect.unfit, cards) else { return prospect };
         let (input, estimate) = runtime.counting.input_once(operation, target, counts);
         let leaves = match self.priority {
@@ -409,6 +383,7 @@ struct Prospect<'r> {
     /// Taken by the candidate that it becomes.
     counted: Option<(Cards, Counted, Option<Estimate>)>,
     foreseen: Option<u64>,
+    cheaper: Option<ServiceTier>,
     need: Need,
     cached: u64,
 }
@@ -416,7 +391,7 @@ struct Prospect<'r> {
 impl<'r> Prospect<'r> {
     fn candidate(&mut self, route: &Route, role: Role, reason: Reason) -> Option<Candidate<'r>> {
         let (cards, input, estimate) = self.counted.take()?;
-        let Prospect { target, foreseen, need, cached, .. } = *self;
+        let Prospect { target, foreseen, cheaper, need, cached, .. } = *self;
         let choice = route.has_choice();
         let passed_over = None;
         Some(Candidate {
@@ -428,6 +403,7 @@ impl<'r> Prospect<'r> {
             role,
             foreseen,
             cached,
+            cheaper,
             reason,
             choice,
             passed_over,

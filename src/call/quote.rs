@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use tollgate_accounting::{
-    Amounts, Facets, Fit, Markup, Money, PriceCard, PriceError, Rounding, Trial, Usage,
+    Amounts, Facets, Fit, Markup, Money, PriceCard, PriceError, Rounding, ServiceTier, Trial, Usage,
 };
 use tollgate_providers::{BadRequest, Bounds, Dialect, Task, gemini_body};
 
@@ -17,7 +17,7 @@ use super::{CallError, Operation, Runtime, Sizes};
 use crate::clock;
 use crate::ledger::{Counted, Refused, own_classes};
 use crate::routing::{Exclusion, Order, Reason, Target};
-use crate::tenants::{Caller, Holds};
+use crate::tenants::{Caller, Holds, Priority};
 
 /// What a call would come to.
 pub struct Quote {
@@ -68,6 +68,8 @@ pub struct Offer {
     pub model: Arc<str>,
     /// Its price.
     pub card: Arc<PriceCard>,
+    /// The cheaper tier that it would be asked for in, of a call that can wait.
+    pub tier: Option<ServiceTier>,
     /// The input as this model counts it.
     pub input: Counted,
     /// The most that it can cost, markup included, as the likely case.
@@ -208,7 +210,8 @@ fn judges(members: &BTreeMap<Cow<'_, str>, &RawValue>) -> bool {
     members.get("model").is_some_and(|model| model.get().contains("moderation"))
 }
 
-/// Quotes a call. `trial` says what a hold would meet now.
+/// Quotes a call, with what its targets must be tagged with and whether its client can wait. `trial`
+/// says what a hold would meet now.
 ///
 /// # Errors
 /// Those for which the call itself would be refused before any limit is asked.
@@ -216,7 +219,7 @@ pub fn quote(
     runtime: &Runtime,
     sizes: &Sizes,
     caller: &Caller,
-    (operation, required): (&Operation<'_>, &[Arc<str>]),
+    (operation, required, defer): (&Operation<'_>, &[Arc<str>], bool),
     trial: impl Fn(&Facets<'_>, Amounts) -> Trial,
 ) -> Result<Quote, CallError> {
     let route = super::route(runtime, caller, operation)?;
@@ -228,8 +231,9 @@ pub fn quote(
         sizes,
         caller,
         required,
-        priority: caller.priority,
+        priority: if defer { Priority::Low } else { caller.priority },
         operation,
+        defer,
         cap,
         at,
         curious: false,
@@ -283,6 +287,7 @@ fn offer(
         provider: target.provider_name.clone(),
         model: target.model.clone(),
         card: card.clone(),
+        tier: candidate.cheaper,
         input: *input,
         worst: markup.price_call(candidate.bound(operation, bound)?, Rounding::Up)?,
         likely: markup.price_call(card.cost(&usage, Rounding::HalfEven)?, Rounding::HalfEven)?,
@@ -382,7 +387,7 @@ mod tests {
             require: Arc::default(),
             terms: tollgate_accounting::Terms::default(),
             share: 1,
-            priority: crate::tenants::Priority::Normal,
+            priority: Priority::Normal,
             expires_at: None,
             run: None,
         };
@@ -395,7 +400,7 @@ mod tests {
             asked.borrow_mut().push(ask);
             book.trial(NOW, charged, facets, ask)
         };
-        let what = (&operation, &*caller.require);
+        let what = (&operation, &*caller.require, false);
         let quote = quote(&runtime(), sizes, &caller, what, trial).unwrap();
         assert!(!asked.borrow().is_empty());
         assert_eq!(format!("{book:?}"), before);

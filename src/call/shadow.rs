@@ -83,6 +83,7 @@ impl Shadow {
             received_at: clock::now(),
             tags: Some(format!("shadow=true,shadow_of={}", inbound.id).into()),
             deadline: None,
+            defer: false,
             key: None,
             priority: Some(Priority::Low),
             // What the tenant was promised of its data holds for every copy of it.

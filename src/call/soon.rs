@@ -29,22 +29,25 @@ const CALL: u64 = 1_000_000;
 /// How much longer a call waits.
 pub(super) struct Patience(Duration);
 
-impl Default for Patience {
-    fn default() -> Patience {
-        Patience(LONGEST)
-    }
-}
-
 impl Patience {
-    /// How long to wait for that, if it is worth it. A breaker is not waited for: its target has failed,
-    /// and may again.
+    /// How much a call has.
+    pub(super) fn of(inbound: &Inbound) -> Patience {
+        Patience(left(inbound).filter(|_| inbound.waits()).unwrap_or(LONGEST))
+    }
+
+    /// How long to wait for that, if it is worth it. A breaker is waited for by calls that can wait alone:
+    /// its target has failed, and may again.
     pub(super) fn spend(&mut self, not: &NotReady, inbound: &Inbound) -> Option<Duration> {
+        let waits = inbound.waits();
         let passes = match not.why {
             Unready::Resting | Unready::Limit(_) | Unready::Full => true,
-            Unready::Breaker | Unready::Probed | Unready::Credential => false,
+            Unready::Breaker | Unready::Probed => waits,
+            Unready::Credential => false,
         };
         let wait = Duration::from_micros(not.until.saturating_sub(micros(clock::now())));
-        let wait = wait.max(Duration::from_millis(1));
+        let wait = wait.max(Duration::from_millis(if waits { 20 } else { 1 }));
+        // There may be room at once for one that need not leave any to others.
+        let wait = inbound.may_wait().map_or(wait, |rest| wait.min(rest));
         if !passes || left(inbound).is_some_and(|left| wait >= left) {
             return None;
         }
@@ -131,19 +134,19 @@ impl Waiting {
     ) -> Result<(T, Option<Turn>), CallError> {
         // Nobody goes past those who wait for the same.
         let line = || line(operation, required);
-        let priority = inbound.priority(caller);
+        let mut priority = inbound.priority(caller);
         let mut place = None;
         if self.count.load(Ordering::Relaxed) > 0 && self.lock().contains_key(&line()) {
             place = self.enter(line(), caller, priority);
         }
-        let mut patience = Patience::default();
+        let mut patience = Patience::of(inbound);
         if place.is_none() {
             let error = match plan() {
                 Err(error @ CallError::NotReady { .. }) => error,
                 other => return Ok((other?, None)),
             };
             let CallError::NotReady { not, .. } = &error else { return Err(error) };
-            if Patience::default().spend(not, inbound).is_none() {
+            if Patience::of(inbound).spend(not, inbound).is_none() {
                 return Err(error);
             }
             place = self.enter(line(), caller, priority);
@@ -151,15 +154,26 @@ impl Waiting {
                 return Err(error);
             }
         }
-        let Some(place) = place else { return Ok((plan()?, None)) };
+        let Some(mut place) = place else { return Ok((plan()?, None)) };
         let began = Instant::now();
         loop {
-            let most = left(inbound).map_or(LONGEST, |left| left.min(LONGEST));
-            let left = most.saturating_sub(began.elapsed());
+            let left = match left(inbound) {
+                Some(left) if inbound.waits() => left,
+                left => {
+                    let most = left.map_or(LONGEST, |left| left.min(LONGEST));
+                    most.saturating_sub(began.elapsed())
+                }
+            };
+            // Who has waited for as long as it may is as urgent as any other of its account.
+            if priority != inbound.priority(caller) {
+                priority = inbound.priority(caller);
+                place = self.enter(line(), caller, priority).unwrap_or(place);
+            }
             if let Some(wait) = place.behind() {
                 if left.is_zero() {
                     return Ok((plan()?, None));
                 }
+                let wait = inbound.may_wait().map_or(wait, |rest| wait.min(rest));
                 let _ = tokio::time::timeout(wait.min(left), place.notify.notified()).await;
                 continue;
             }

@@ -180,6 +180,7 @@ async fn along(worker: &Worker, ask: &Ask<'_, '_>, reader: Reader) -> Result<Ser
     let hold = answers::hold(&worker.services, ask, made, Money::ZERO).await?;
     hold.durable().await?;
     let from = Origin {
+        deferred: None,
         provider: provider.clone(),
         model: model.clone(),
         attempts: 0,

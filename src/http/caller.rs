@@ -19,6 +19,8 @@ const MOST_TAGS: usize = 16;
 const MOST_TAG_BYTES: usize = 512;
 /// Headers that say which variant of its dialect a client speaks.
 const DIALECT_HEADERS: [&str; 2] = ["anthropic-version", "anthropic-beta"];
+/// When the client stops waiting.
+const DEADLINE: &str = "x-tollgate-deadline";
 /// What targets must be tagged with to be asked.
 pub(super) const REQUIRE: &str = "x-tollgate-require";
 /// The run that a key of its account acts as.
@@ -49,7 +51,7 @@ pub(super) fn inbound(headers: &HeaderMap, id: CallId) -> Result<Inbound, Failed
     let received_at = clock::now();
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or(""));
     let tags = text("x-tollgate-tags").map(tags).transpose()?.flatten();
-    let deadline = text("x-tollgate-deadline").map(|t| deadline(t, received_at)).transpose()?;
+    let (deadline, defer) = waits(headers, received_at)?;
     let key = text("idempotency-key").map(key).transpose()?;
     let priority = text("x-tollgate-priority").map(priority).transpose()?;
     let require = text(REQUIRE).map_or(Ok(Vec::new()), require)?;
@@ -64,6 +66,7 @@ pub(super) fn inbound(headers: &HeaderMap, id: CallId) -> Result<Inbound, Failed
         received_at,
         tags,
         deadline,
+        defer,
         key,
         priority,
         require,
@@ -175,10 +178,29 @@ fn cache(text: &str) -> Result<CacheUse, Failed> {
     }
 }
 
-/// Seconds from now, or an instant in RFC 3339.
-fn deadline(text: &str, now: Timestamp) -> Result<Timestamp, Failed> {
-    let name = "x-tollgate-deadline";
-    let bad = || Failed::parameter(name, format!("{name} takes seconds or an RFC 3339 instant"));
+/// When the client stops waiting, and whether it can wait until then.
+pub(super) fn waits(
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<(Option<Timestamp>, bool), Failed> {
+    let Some(value) = headers.get(DEADLINE) else { return Ok((None, false)) };
+    let (at, defer) = deadline(value.to_str().unwrap_or(""), now)?;
+    Ok((Some(at), defer))
+}
+
+/// Seconds from now, or an instant in RFC 3339; `; defer` behind it says that the client can wait so long.
+fn deadline(text: &str, now: Timestamp) -> Result<(Timestamp, bool), Failed> {
+    let name = DEADLINE;
+    let bad = || {
+        let takes =
+            "takes seconds or an RFC 3339 instant, and behind it `; defer` from who can wait";
+        Failed::parameter(name, format!("{name} {takes}"))
+    };
+    let (text, defer) = match text.split_once(';') {
+        None => (text, false),
+        Some((text, word)) if word.trim().eq_ignore_ascii_case("defer") => (text, true),
+        Some(_) => return Err(bad()),
+    };
     let at = match text.trim().parse::<u32>() {
         Ok(seconds) => now.saturating_plus(i64::from(seconds) * 1_000_000),
         Err(_) => {
@@ -189,7 +211,7 @@ fn deadline(text: &str, now: Timestamp) -> Result<Timestamp, Failed> {
     if at <= now {
         return Err(Failed::parameter(name, format!("{name} has passed")));
     }
-    Ok(at)
+    Ok((at, defer))
 }
 
 #[cfg(test)]
@@ -215,12 +237,13 @@ mod tests {
     #[test]
     fn a_deadline_is_seconds_or_an_instant_and_lies_ahead() {
         let now = Timestamp::from_micros(1_000_000);
-        assert_eq!(deadline("2", now).ok(), Some(Timestamp::from_micros(3_000_000)));
-        assert_eq!(
-            deadline("1970-01-01T00:00:09Z", now).ok(),
-            Some(Timestamp::from_micros(9_000_000))
-        );
-        for bad in ["", "soon", "-1", "0", "1970-01-01T00:00:00Z"] {
+        let at = |micros, defer| Some((Timestamp::from_micros(micros), defer));
+        assert_eq!(deadline("2", now).ok(), at(3_000_000, false));
+        assert_eq!(deadline(" 2 ; Defer", now).ok(), at(3_000_000, true));
+        assert_eq!(deadline("1970-01-01T00:00:09Z", now).ok(), at(9_000_000, false));
+        assert_eq!(deadline("1970-01-01T00:00:09Z;defer", now).ok(), at(9_000_000, true));
+        let bad = ["", "soon", "-1", "0", "1970-01-01T00:00:00Z", "; defer", "9;", "9; later"];
+        for bad in bad.into_iter().chain(["0; defer", "9; defer; defer"]) {
             assert!(deadline(bad, now).is_err(), "{bad}");
         }
     }

@@ -46,6 +46,7 @@ pub(super) fn inbound(call: &Call, id: CallId) -> Inbound {
         received_at: clock::now(),
         tags: Some(call.tags.clone()),
         deadline: None,
+        defer: false,
         key: Some(call.name.clone()),
         priority: Some(Priority::Low),
         require: Vec::new(),

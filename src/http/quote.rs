@@ -39,7 +39,8 @@ async fn answer(
     let operation = asked.operation(&runtime.bounds)?;
     let tags = headers.get(caller::REQUIRE).map(|value| value.to_str().unwrap_or(""));
     let tags = required(&caller, &tags.map_or(Ok(Vec::new()), caller::require)?);
-    let asked = (&operation, &*tags);
+    let (_, defer) = caller::waits(headers, clock::now())?;
+    let asked = (&operation, &*tags, defer);
     let quote = quote::quote(&runtime, &services.sizes, &caller, asked, |facets, ask| {
         let now = clock::now();
         services.ledger.with_book(|book| book.trial(now, caller.charged, facets, ask))

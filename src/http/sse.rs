@@ -6,8 +6,8 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use tollgate_accounting::{Metric, Standing};
 
-use super::{Failed, Front, ending, reading, stamp};
-use crate::call::{Answered, Cached, Origin, Reader, Reply, Streamed};
+use super::{Failed, Front, ending, reading, stamp, view};
+use crate::call::{Answered, Cached, Deferred, Origin, Reader, Reply, Streamed};
 use crate::clock;
 use crate::ledger::{self, CallId, KeptReply, KeyName};
 use crate::tenants::Caller;
@@ -125,7 +125,8 @@ pub(super) async fn kept(front: &Front, name: KeyName) -> Result<KeptReply, Fail
 }
 
 fn origin(headers: &mut HeaderMap, from: &Origin) {
-    let Origin { provider, model, attempts, max_output_tokens, dropped, cached, end } = from;
+    let Origin { provider, model, attempts, max_output_tokens, dropped, cached, end, deferred } =
+        from;
     put(headers, HeaderName::from_static("x-tollgate-provider"), provider);
     put(headers, HeaderName::from_static("x-tollgate-model"), model);
     put(headers, HeaderName::from_static("x-tollgate-attempts"), &attempts.to_string());
@@ -152,6 +153,12 @@ fn origin(headers: &mut HeaderMap, from: &Origin) {
     }
     if !dropped.is_empty() {
         put(headers, HeaderName::from_static("x-tollgate-dropped"), &dropped.join(", "));
+    }
+    if let Some(Deferred { waited, tier }) = deferred {
+        let waited = i64::try_from(waited.as_millis()).unwrap_or(i64::MAX);
+        let tier = tier.map(|tier| format!(", tier={tier}")).unwrap_or_default();
+        let told = format!("waited={}{tier}", view::thousandths(waited));
+        put(headers, HeaderName::from_static("x-tollgate-deferred"), &told);
     }
     if let Some(end) = end {
         ending::headers(headers, end);

@@ -2,7 +2,9 @@
 //! the command line, so that all three say the same.
 
 use serde_json::{Map, Value, json};
-use tollgate_accounting::{Amounts, Class, Fit, Forecast, Metric, Money, Standing, Timestamp};
+use tollgate_accounting::{
+    Amounts, Class, Fit, Forecast, Metric, Money, ServiceTier, Standing, Timestamp,
+};
 
 use super::Failed;
 use super::error::amount;
@@ -215,7 +217,7 @@ pub fn quote(account: &str, operation: &Operation<'_>, quote: Quote) -> Value {
 }
 
 fn offer(offer: &Offer) -> Value {
-    let Offer { provider, model, card, input, worst, likely, likely_output, learned, reason } =
+    let Offer { provider, model, card, tier, input, worst, likely, likely_output, learned, reason } =
         offer;
     json!({
         "provider": &**provider,
@@ -227,6 +229,7 @@ fn offer(offer: &Offer) -> Value {
             "source": card.source,
             "effective_from": since(card.effective_from),
         },
+        "deferred_to": tier.map(ServiceTier::name),
         "worst_usd": worst.to_string(),
         "likely_usd": likely.to_string(),
         "likely_output_tokens": likely_output,

@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
+use crate::batches::{begin, ended, line};
 use crate::harness::eventually;
 use crate::harness::ledger::entries;
-use crate::harness::stage::{CHAT, RICH, chat, nothing_held, row_of, standing, streamed};
+use crate::harness::stage::{
+    CHAT, EMBEDDINGS, RICH, chat, nothing_held, row_of, standing, streamed,
+};
 use crate::harness::upstream::Ended;
 use crate::harness::upstream::script::Reply;
 use crate::routing::{Several, WHOLE, any};
@@ -112,4 +117,53 @@ async fn an_account_that_pays_for_attempts_pays_for_the_one_that_was_outrun_and_
     let charged: i64 = rows.iter().map(|row| row.charged).sum();
     assert_eq!(standing(&several.gateway).await[0].posted, charged);
     several.gateway.audit().unwrap();
+}
+
+#[tokio::test]
+async fn a_line_of_a_batch_waits_for_its_target_and_is_never_hedged() {
+    let several = hedged(RICH).await;
+    let late = Reply::whole(200, WHOLE).after(Duration::from_millis(400));
+    several.upstreams[0].push("gpt-4o-mini", late);
+    let lines = line("one", CHAT, &any(chat("hi")));
+    let batch = ended(&several.client, &begin(&several.client, &lines, CHAT).await).await;
+    assert_eq!(
+        batch["request_counts"],
+        json!({"total": 1, "completed": 1, "failed": 0}),
+        "{batch}"
+    );
+    assert_eq!(several.asked(), [1, 0]);
+    nothing_held(&several.gateway).await;
+    let ends: Vec<_> = entries(&several.gateway).into_iter().map(|row| row.outcome).collect();
+    assert_eq!(ends, ["completed"]);
+    // The same call of a client that waits is.
+    let late = Reply::whole(200, WHOLE).after(Duration::from_millis(400));
+    several.upstreams[0].push("gpt-4o-mini", late);
+    assert_eq!(several.call("hi").await.status, 200);
+    assert_eq!(several.asked(), [2, 1]);
+}
+
+#[tokio::test]
+async fn embeddings_of_a_hedged_alias_do_not_wait_for_their_lane() {
+    let lanes = format!("[lanes]\nmax_wait = \"60s\"\n{RICH}");
+    let body = |say: &str| json!({"model": "any", "input": say});
+    for (hedge, asked) in [("hedge_after = \"50s\"", 2), ("", 1)] {
+        let route = format!("route = \"ordered\"\n{hedge}");
+        let several = Several::new(&route, "", &["1.00", "2.00"], &lanes).await;
+        let before = |count| {
+            let upstream = &several.upstreams[0];
+            let asked = async move || (upstream.count() >= count).then_some(());
+            eventually("the provider is asked", Duration::from_secs(20), asked)
+        };
+        let busy = body("one @@before=3000@@").to_string();
+        let busy = several.client.open("POST", EMBEDDINGS, busy.as_bytes()).await.unwrap();
+        before(1).await;
+        // It is answered while the other is in flight, or gathers until that is back.
+        let answer = several.client.post(EMBEDDINGS, &body("two")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let open = several.upstreams[0].truths().iter().filter(|t| t.ended == Ended::Open).count();
+        assert_eq!(open, asked - 1, "{hedge:?}");
+        assert_eq!(busy.finish().await.unwrap().status, 200);
+        nothing_held(&several.gateway).await;
+        several.gateway.audit().unwrap();
+    }
 }

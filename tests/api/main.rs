@@ -20,6 +20,7 @@ mod callers;
 mod cli;
 mod connections;
 mod corrections;
+mod deferring;
 mod dialects;
 mod files;
 mod forwarding;

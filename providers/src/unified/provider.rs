@@ -43,6 +43,25 @@ pub struct Encoded {
     pub dropped: Vec<String>,
 }
 
+impl Encoded {
+    /// Asks for a service tier in a request of OpenAI's wire that says nothing of one, and says whether
+    /// it does.
+    pub fn ask_tier(&mut self, tier: &str) -> bool {
+        const FIELD: &[u8] = b"\"service_tier\":\"";
+        // It may stand there as null, and the last of two would count.
+        let named = &FIELD[..FIELD.len() - 2];
+        if self.body.windows(named.len()).any(|window| window == named) {
+            return false;
+        }
+        let Some(open) = self.body.iter().position(|byte| *byte == b'{') else { return false };
+        let rest = self.body.get(open + 1..).unwrap_or_default().trim_ascii_start();
+        let end: &[u8] = if rest.starts_with(b"}") { b"\"" } else { b"\"," };
+        let field = [FIELD, tier.as_bytes(), end].concat();
+        self.body.splice(open + 1..open + 1, field);
+        true
+    }
+}
+
 /// How a provider takes its credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Auth {
@@ -174,4 +193,27 @@ pub trait StreamDecoder: Send {
 
     /// Whether the stream came to its proper end.
     fn ended(&self) -> bool;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tier_is_asked_for_where_the_request_says_nothing_of_one() {
+        let cases = [
+            ("{}", r#"{"service_tier":"flex"}"#),
+            (r#" { "model":"m"}"#, r#" {"service_tier":"flex", "model":"m"}"#),
+            (r#"{"model":"m","service_tier":null}"#, r#"{"model":"m","service_tier":null}"#),
+            ("[]", "[]"),
+        ];
+        for (body, expected) in cases {
+            let (path, headers, dropped) = (String::new(), Vec::new(), Vec::new());
+            let body = body.as_bytes().to_vec();
+            let mut encoded = Encoded { method: "POST", path, headers, body, dropped };
+            let before = encoded.clone();
+            assert_eq!(encoded.ask_tier("flex"), encoded != before);
+            assert_eq!(String::from_utf8_lossy(&encoded.body), expected);
+        }
+    }
 }
