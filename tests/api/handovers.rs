@@ -123,6 +123,57 @@ async fn a_line_that_its_provider_makes_in_a_batch_is_charged_once_at_the_price_
 }
 
 #[tokio::test]
+async fn the_organizations_usage_tells_what_was_made_in_a_batch() {
+    let stage = stage(RICH).await;
+    let client = stage.gateway.client("acme");
+    let say = chat("hello @@tokens=5@@");
+    let id = begin(&client, &[line("a", CHAT, &say), line("b", CHAT, &say)].join("\n"), CHAT).await;
+    ended(&client, &id).await;
+    for tier in ["default", "flex", "flex"] {
+        let say = chat(&format!("hello @@tokens=5 tier={tier}@@"));
+        stage.row(&client.post(CHAT, &say).await).await;
+    }
+    let of = async |more: &str| -> Vec<(Value, Value, i64)> {
+        let path = format!("/v1/organization/usage/completions?start_time=1700000000{more}");
+        let mut found = Vec::new();
+        let mut next = String::new();
+        loop {
+            let page = client.get(&format!("{path}&limit=180{next}")).await.json();
+            for one in page["data"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .flat_map(|b| b["results"].as_array().unwrap())
+            {
+                let tokens = one["output_tokens"].as_i64().unwrap();
+                found.push((one["batch"].clone(), one["service_tier"].clone(), tokens));
+            }
+            match page["next_page"].as_str() {
+                Some(page) => next = format!("&page={page}"),
+                None => break,
+            }
+        }
+        found.sort_by_key(|one| format!("{one:?}"));
+        found
+    };
+    let null = Value::Null;
+    assert_eq!(
+        of("&group_by=batch").await,
+        [(json!(false), null.clone(), 15), (json!(true), null.clone(), 10)]
+    );
+    assert_eq!(of("&batch=true").await, [(null.clone(), null.clone(), 10)]);
+    assert_eq!(of("&batch=false").await, [(null.clone(), null, 15)]);
+    assert_eq!(
+        of("&group_by=batch,service_tier").await,
+        [
+            (json!(false), json!("default"), 5),
+            (json!(false), json!("flex"), 10),
+            (json!(true), json!("batch"), 10)
+        ]
+    );
+}
+
+#[tokio::test]
 async fn a_line_that_a_budget_refuses_does_not_leave() {
     let stage = stage("[accounts.acme]\nlimits = [\"12 requests per month\"]\n").await;
     let client = stage.gateway.client("acme");

@@ -156,3 +156,62 @@ async fn a_handover_survives_kill_9_at_any_instant() {
         batch.comes_right(&format!("seed {seed}, round {round}")).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handover_that_is_called_off_survives_kill_9_at_any_instant() {
+    let seed = seed();
+    let mut dice = Dice::new(seed);
+    for round in 0..env_count("TOLLGATE_HANDOVERS", ROUNDS) / 3 {
+        let what = format!("seed {seed}, round {round}");
+        let mut batch = Batch::begin(200, Duration::from_millis(dice.below(20))).await;
+        batch.upstream.batches_wait(true);
+        let ran = dice.below(201) as usize;
+        // It may be called off before it has left.
+        let early = dice.below(4) == 0;
+        if !early {
+            eventually("the provider has it", Duration::from_secs(30), async || {
+                (!batch.upstream.batches().is_empty()).then_some(())
+            })
+            .await;
+            batch.upstream.run_lines(ran);
+        }
+        let client = batch.gateway.client("acme");
+        client.post(&format!("{}/cancel", batch.path), &json!({})).await;
+        for _ in 0..2 {
+            tokio::time::sleep(Duration::from_millis(dice.below(150))).await;
+            batch.kill();
+        }
+        let Batch { upstream, gateway, path, .. } = batch;
+        let client = gateway.client("acme");
+        let over = eventually("it is over", Duration::from_secs(60), async || {
+            let batch = client.get(&path).await.json();
+            batch["cancelled_at"].is_u64().then_some(batch)
+        })
+        .await;
+        nothing_held(&gateway).await;
+        assert!(upstream.batches().len() <= 1, "{what}");
+        let ran = if upstream.batches().is_empty() || early { 0 } else { ran };
+        let good = (0..ran).filter(|n| n % 50 != 49).count();
+        let counts = &over["request_counts"];
+        assert_eq!(
+            (&counts["completed"], &counts["failed"]),
+            (&json!(good), &json!(ran - good)),
+            "{what}"
+        );
+        let rows = entries(&gateway);
+        let charged: Vec<_> = rows.iter().filter(|row| row.charged > 0).collect();
+        assert_eq!(charged.len(), good, "{what}");
+        let told: u64 = (0..ran)
+            .filter_map(|n| upstream.by_key(&format!("n{n}"))[0].reported)
+            .map(|usage| usage.completion)
+            .sum();
+        assert_eq!(over["usage"]["output_tokens"], told, "{what}");
+        let free = |row: &&crate::harness::ledger::Entry| row.charged == 0;
+        assert!(rows.iter().filter(free).all(|row| row.owed == 0), "{what}");
+        let mut ids: Vec<&str> = rows.iter().map(|row| &*row.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), rows.len(), "{what}: a row each");
+        gateway.audit().unwrap();
+    }
+}

@@ -209,13 +209,14 @@ async fn page(
         as_of: None,
     };
     let mut by = vec![question.width.group()];
-    by.extend(question.by.iter().filter_map(|split| split.group()));
+    by.extend(question.groups());
     let unit = kind.and_then(|kind| kind.unit);
     by.extend(unit.map(|_| GroupBy::Model));
     let rows = if question.of_nothing {
         Vec::new()
     } else {
-        reading(front, move |reader| reader.report(&Asked::new(filter, by).untimed())).await?
+        let asked = Asked::new(filter, by).untimed();
+        question.split(reading(front, move |reader| reader.report(&asked)).await?)
     };
     let rows = match unit {
         None => rows.into_iter().map(|row| (row, None)).collect(),
@@ -274,7 +275,10 @@ fn groups(row: &ReportRow, by: &[Split], names: &[(&str, Split)]) -> Map<String,
         }
         match split {
             Split::User => Value::Null,
-            Split::Batch => false.into(),
+            Split::Batch => {
+                let tier = key(Split::Tier).or_else(|| row.keys.last().map(|key| &**key));
+                (tier == Some(ServiceTier::Batch.name())).into()
+            }
             Split::Source => "unlabeled".into(),
             Split::Tier => match key(split) {
                 Some("") | None => Value::Null,

@@ -1,8 +1,10 @@
 //! A question about use or costs, as OpenAI's query parameters put it.
 
+use tollgate_accounting::ServiceTier;
+
 use crate::http::Failed;
 use crate::http::query::pairs;
-use crate::ledger::{GroupBy, Span};
+use crate::ledger::{GroupBy, ReportRow, Span};
 
 /// The question.
 #[derive(Debug)]
@@ -15,6 +17,8 @@ pub(super) struct Question {
     pub(super) by: Vec<Split>,
     /// Which rows: each must be one of its list.
     pub(super) only: Vec<(GroupBy, Vec<String>)>,
+    /// Only what was made in a batch, or only what was not.
+    pub(super) batch: Option<bool>,
     /// Whether it asks for what cannot be here, such as use by a person: then nothing is the answer.
     pub(super) of_nothing: bool,
 }
@@ -32,7 +36,7 @@ pub(super) enum Split {
     Tier,
     /// `user_id`, which nobody has here: all of it is in one group.
     User,
-    /// `batch`: none is, here.
+    /// `batch`: whether a provider made it in a batch of its own, which its tier says.
     Batch,
     /// `api_source`: none has one that is told, here.
     Source,
@@ -92,6 +96,7 @@ impl Question {
         let (mut start, mut end, mut limit) = (None, None, None);
         let (mut width, mut by, mut page) = (Width::Day, Vec::new(), None);
         let (mut only, mut of_nothing) = (Vec::<(GroupBy, Vec<String>)>::new(), false);
+        let mut batch = None;
         for (name, value) in pairs(query) {
             let number = || {
                 value
@@ -117,11 +122,11 @@ impl Question {
                 "api_key_ids" => allow(&mut only, GroupBy::Key, values()),
                 "models" if !costs => allow(&mut only, GroupBy::Model, values()),
                 "line_items" if costs => allow(&mut only, GroupBy::Model, values()),
-                // Nobody has a name here, and nothing is a batch.
+                // Nobody has a name here.
                 "user_ids" if !costs => of_nothing = true,
                 "batch" if !costs => match value.as_str() {
-                    "true" => of_nothing = true,
-                    "false" => {}
+                    "true" => batch = Some(true),
+                    "false" => batch = Some(false),
                     _ => return Err(Failed::parameter("batch", "batch is true or false")),
                 },
                 // What has no counterpart is refused: ignored, it would answer another question.
@@ -150,7 +155,7 @@ impl Question {
         if !(0..=253_402_300_799).contains(&start) || end <= start {
             return Err(Failed::parameter("start_time", "start_time is not before end_time"));
         }
-        Ok(Question { start, end, width, limit, by, only, of_nothing })
+        Ok(Question { start, end, width, limit, by, only, batch, of_nothing })
     }
 
     /// The starts of the page's buckets, and whether there are more.
@@ -162,6 +167,45 @@ impl Question {
         let more = starts.len() > self.limit;
         starts.truncate(self.limit);
         (starts, more)
+    }
+
+    /// What a report is grouped by, besides time, to answer it.
+    pub(super) fn groups(&self) -> Vec<GroupBy> {
+        let mut groups: Vec<GroupBy> = self.by.iter().filter_map(|split| split.group()).collect();
+        if self.by_batch() && !groups.contains(&GroupBy::ServiceTier) {
+            groups.push(GroupBy::ServiceTier);
+        }
+        groups
+    }
+
+    fn by_batch(&self) -> bool {
+        self.batch.is_some() || self.by.contains(&Split::Batch)
+    }
+
+    /// The report's rows as they are split: of tiers that were told apart only to know a batch by, those
+    /// that are none are one.
+    pub(super) fn split(&self, rows: Vec<ReportRow>) -> Vec<ReportRow> {
+        if !self.by_batch() {
+            return rows;
+        }
+        let tier = self.groups().iter().position(|group| *group == GroupBy::ServiceTier);
+        let apart = self.by.contains(&Split::Tier);
+        let mut split: Vec<ReportRow> = Vec::new();
+        for mut row in rows {
+            let Some(told) = tier.and_then(|at| row.keys.get_mut(at + 1)) else { continue };
+            let is_batch = **told == *ServiceTier::Batch.name();
+            if self.batch.is_some_and(|wanted| wanted != is_batch) {
+                continue;
+            }
+            if !apart && !is_batch {
+                *told = "".into();
+            }
+            match split.iter_mut().find(|one| one.keys == row.keys) {
+                Some(one) => one.merge(&row),
+                None => split.push(row),
+            }
+        }
+        split
     }
 
     /// The bucket's name among the report's rows.
