@@ -1,6 +1,8 @@
-//! Requests that differ only in a list, as embeddings and moderations do, joined into one, and its
-//! reply parted again: each gets its own results, numbered as it knows them, and its part of the usage.
+//! Requests that differ only in a list, as embeddings, moderations and texts to complete do, joined into
+//! one, and its reply parted again: each gets its own results, numbered as it knows them, and its part of
+//! the usage.
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::dialect::json::{Object, array};
@@ -15,13 +17,23 @@ pub enum Lists {
     Embeddings,
     /// `input` and `results`.
     Moderations,
+    /// `prompt` and `choices`, each of which is written.
+    Completions,
 }
 
 impl Lists {
+    fn inputs(self) -> &'static str {
+        match self {
+            Lists::Embeddings | Lists::Moderations => "input",
+            Lists::Completions => "prompt",
+        }
+    }
+
     fn results(self) -> &'static str {
         match self {
             Lists::Embeddings => "data",
             Lists::Moderations => "results",
+            Lists::Completions => "choices",
         }
     }
 }
@@ -48,7 +60,7 @@ impl Parcel {
     /// other things than texts, or tokens, in it.
     pub fn open(body: &[u8], lists: Lists) -> Option<Parcel> {
         let Outline { text, members, .. } = outline(body, usize::MAX, usize::MAX).ok()?;
-        let mut inputs = members.iter().filter(|member| member.key == "input");
+        let mut inputs = members.iter().filter(|member| member.key == lists.inputs());
         let span = inputs.next()?.value.clone();
         if inputs.next().is_some() {
             return None;
@@ -67,8 +79,8 @@ impl Parcel {
             return None;
         } else if all(|byte| byte == b'"') {
             (false, items.into_iter().map(|item| item.get().into()).collect())
-        } else if lists == Lists::Moderations {
-            // Objects are parts of one input there, not several.
+        } else if lists != Lists::Embeddings {
+            // Objects are parts of one input to a judge, not several; tokens are no text to complete.
             return None;
         } else if all(|byte| byte.is_ascii_digit()) {
             (true, vec![list.into()])
@@ -110,16 +122,22 @@ pub fn join<'p>(parcels: impl Iterator<Item = &'p Parcel> + Clone) -> Vec<u8> {
 pub struct Share {
     /// Results.
     pub items: usize,
-    /// Its tokens, by our count.
+    /// The tokens of its inputs, by our count.
     pub tokens: u64,
 }
 
 /// Parts a reply: for each share a reply of its own, in the same order. Counts of the usage are split by
-/// [`split`]; what of it is no count is left out.
+/// [`split`]: by the inputs, and those of what was written by the texts, which `count` counts. What of it
+/// is no count is left out.
 ///
 /// # Errors
 /// Where the reply is an error, or has not exactly the results that were asked for.
-pub fn part(reply: &[u8], lists: Lists, shares: &[Share]) -> Result<Vec<Vec<u8>>, ProviderError> {
+pub fn part(
+    reply: &[u8],
+    lists: Lists,
+    shares: &[Share],
+    count: impl Fn(&str) -> u64,
+) -> Result<Vec<Vec<u8>>, ProviderError> {
     let malformed = |why: &str| ProviderError::new(ErrorKind::Malformed, why);
     let outline =
         outline(reply, usize::MAX, usize::MAX).map_err(|bad| malformed(&bad.to_string()))?;
@@ -141,7 +159,17 @@ pub fn part(reply: &[u8], lists: Lists, shares: &[Share]) -> Result<Vec<Vec<u8>>
     let results =
         in_order(&results).ok_or_else(|| malformed("the reply's numbering is no order"))?;
     let weights: Vec<u64> = shares.iter().map(|share| share.tokens).collect();
-    let usage = member("usage").map_or_else(Vec::new, |usage| counts(usage, &weights));
+    let usages = member("usage").and_then(|usage| match lists {
+        Lists::Embeddings | Lists::Moderations => Some(objects(&counts(usage, &weights), shares)),
+        Lists::Completions => {
+            let mut results = results.iter();
+            let mut own = |share: &Share| {
+                results.by_ref().take(share.items).map(|result| count(&result.text())).sum()
+            };
+            let texts: Vec<u64> = shares.iter().map(&mut own).collect();
+            of_written(usage, &weights, &texts)
+        }
+    });
     let mut from = 0;
     let mut parts = Vec::with_capacity(shares.len());
     for (at, share) in shares.iter().enumerate() {
@@ -155,11 +183,9 @@ pub fn part(reply: &[u8], lists: Lists, shares: &[Share]) -> Result<Vec<Vec<u8>>
                     result.write(index, out);
                 });
             } else if member.key == "usage" {
-                let mut object = top.object("usage");
-                for (name, split) in &usage {
-                    object.num(name, split.get(at).copied().unwrap_or(0));
+                if let Some(usage) = usages.as_ref().and_then(|usages| usages.get(at)) {
+                    top.raw("usage", usage);
                 }
-                object.close();
             } else if let Some(value) = outline.text.get(member.value.clone()) {
                 top.raw(member.key, value);
             }
@@ -196,6 +222,7 @@ pub fn split(total: u64, weights: &[u64]) -> Vec<u64> {
 
 /// One result, opened at its number where it has one.
 struct Numbered<'a> {
+    whole: &'a str,
     before: &'a str,
     number: Option<usize>,
     after: &'a str,
@@ -204,7 +231,7 @@ struct Numbered<'a> {
 impl<'a> Numbered<'a> {
     fn of(raw: &'a RawValue) -> Numbered<'a> {
         let text = raw.get();
-        let whole = Numbered { before: text, number: None, after: "" };
+        let whole = Numbered { whole: text, before: text, number: None, after: "" };
         let Ok(outline) = outline(text.as_bytes(), usize::MAX, usize::MAX) else { return whole };
         let Some(index) = outline.members.iter().find(|member| member.key == "index") else {
             return whole;
@@ -213,9 +240,19 @@ impl<'a> Numbered<'a> {
         let parts = (text.get(..span.start), text.get(span.clone()), text.get(span.end..));
         let (Some(before), Some(number), Some(after)) = parts else { return whole };
         match number.parse() {
-            Ok(number) => Numbered { before, number: Some(number), after },
+            Ok(number) => Numbered { whole: text, before, number: Some(number), after },
             Err(_) => whole,
         }
+    }
+
+    /// What was written, where that is a text.
+    fn text(&self) -> String {
+        #[derive(Deserialize)]
+        struct Choice {
+            #[serde(default)]
+            text: String,
+        }
+        serde_json::from_str(self.whole).map_or_else(|_| String::new(), |Choice { text }| text)
     }
 
     fn write(&self, number: usize, out: &mut Vec<u8>) {
@@ -247,6 +284,55 @@ fn counts<'a>(usage: &'a str, weights: &[u64]) -> Vec<(&'a str, Vec<u64>)> {
         (!member.escaped).then(|| (member.key, split(total, weights)))
     };
     outline.members.iter().filter_map(count).collect()
+}
+
+/// The usage of each where nothing was written.
+fn objects(counts: &[(&str, Vec<u64>)], shares: &[Share]) -> Vec<String> {
+    (0..shares.len()).map(|at| object(counts, at)).collect()
+}
+
+fn object(counts: &[(&str, Vec<u64>)], at: usize) -> String {
+    let mut out = Vec::new();
+    let mut object = Object::open(&mut out);
+    for (name, split) in counts {
+        object.num(name, split.get(at).copied().unwrap_or(0));
+    }
+    object.close();
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// The usage of each where something was: what was read by the inputs, what was written by the texts, the
+/// details of either like what they are a part of. None where it does not tell both.
+fn of_written(usage: &str, inputs: &[u64], texts: &[u64]) -> Option<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Told<'a> {
+        prompt_tokens: u64,
+        completion_tokens: u64,
+        #[serde(borrow, default)]
+        prompt_tokens_details: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        completion_tokens_details: Option<&'a RawValue>,
+    }
+    let told: Told<'_> = serde_json::from_str(usage).ok()?;
+    let (read, written) = (split(told.prompt_tokens, inputs), split(told.completion_tokens, texts));
+    let details = |raw: Option<&'_ RawValue>, of: &[u64]| -> Vec<String> {
+        // By the parts themselves: so no part of a part is more than it.
+        let counts = raw.map_or_else(Vec::new, |raw| counts(raw.get(), of));
+        (0..of.len()).map(|at| object(&counts, at)).collect()
+    };
+    let reads = details(told.prompt_tokens_details, &read);
+    let writes = details(told.completion_tokens_details, &written);
+    let each = read.iter().zip(&written).zip(reads.iter().zip(&writes));
+    let each = each.map(|((read, written), (reads, writes))| {
+        let mut out = Vec::new();
+        let mut object = Object::open(&mut out);
+        object.num("prompt_tokens", *read).num("completion_tokens", *written);
+        object.num("total_tokens", read.saturating_add(*written));
+        object.raw("prompt_tokens_details", reads).raw("completion_tokens_details", writes);
+        object.close();
+        String::from_utf8(out).unwrap_or_default()
+    });
+    Some(each.collect())
 }
 
 #[cfg(test)]

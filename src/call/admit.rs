@@ -33,6 +33,8 @@ pub(super) struct Ask<'a, 'r> {
     pub(super) keyed: Option<&'a Keyed>,
     /// How it stands to the cache, where that may answer it.
     pub(super) looked: Option<Lookup>,
+    /// Whether it goes on though its client leaves.
+    pub(super) stays: bool,
     /// Until when its provider may have it, where it is a line of a batch that is handed over.
     pub(super) until: Option<Timestamp>,
 }
@@ -157,7 +159,8 @@ pub(super) fn take(
     first: Attempt,
     ask: Amounts,
 ) -> Result<OpenHold, Refused> {
-    let Ask { caller, inbound, operation, plan: _, route: _, keyed, looked, until } = *asking;
+    let Ask { caller, inbound, operation, plan: _, route: _, keyed, looked, until, stays: _ } =
+        *asking;
     let now = clock::now();
     let model: Arc<str> = operation.model().into();
     let prompt = inbound.prompt.as_ref();

@@ -96,6 +96,7 @@ pub fn hold(
         keyed,
         looked: None,
         until: Some(until),
+        stays: false,
     };
     let holds = if may_be_lowered { caller.holds } else { Holds::Strict };
     let (_stays, _) =

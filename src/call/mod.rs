@@ -177,19 +177,28 @@ async fn made(
                 keyed,
                 looked,
                 until: None,
+                stays: false,
             };
             answers::give(services, &ask, first, answers::Given::Kept(&answer)).await
         }
         answers::Seat::Make(fill, cached) => {
             let key = keyed.zip(first);
             let shadow = runtime.shadows.get(operation.model()).cloned();
-            let making = Making { runtime, route, cap, key, fill: None, cached, shadow };
+            let stays = runtime.lanes.is_some()
+                && inbound.deadline.is_none()
+                && lanes::completes(operation);
+            let making = Making { runtime, route, cap, key, fill: None, cached, shadow, stays };
             match fill {
                 _ if operation.is_media() => {
                     media::serve(worker, caller, inbound, operation, making).await
                 }
                 Some(fill) if making.may_join(inbound) => {
+                    let making = Making { stays: false, ..making };
                     together::serve(worker, caller, inbound, operation, making, fill).await
+                }
+                fill if stays => {
+                    let making = Making { fill, ..making };
+                    together::staying(worker, caller, inbound, operation, making).await
                 }
                 fill => {
                     let making = Making { fill, ..making };
@@ -211,6 +220,8 @@ struct Making {
     cached: Option<Cached>,
     /// Where it may be made once more.
     shadow: Option<Arc<Shadow>>,
+    /// Whether it goes on though its client leaves.
+    stays: bool,
 }
 
 impl Making {
@@ -236,7 +247,7 @@ async fn make(
 ) -> Result<Served, CallError> {
     let services = &worker.services;
     let (ledger, sizes) = (&services.ledger, &services.sizes);
-    let Making { runtime, route, cap, key, fill, cached, shadow } = making;
+    let Making { runtime, route, cap, key, fill, cached, shadow, stays } = making;
     let (keyed, first) = key.unzip();
     let full = cap.0;
     let place = defer::enter(&services.load, runtime.max_calls, caller, inbound).await;
@@ -277,6 +288,7 @@ async fn make(
             keyed,
             looked,
             until: None,
+            stays,
         };
         match services.queues.admit(|| admit::admit(ledger, &ask, cap, likely)).await {
             Ok(admitted) => break (candidates, turn, admitted),
@@ -290,8 +302,17 @@ async fn make(
         }
     };
     let admit::Admitted { hold, cap, step } = admitted;
-    let ask =
-        admit::Ask { caller, inbound, operation, plan: &plan, route, keyed, looked, until: None };
+    let ask = admit::Ask {
+        caller,
+        inbound,
+        operation,
+        plan: &plan,
+        route,
+        keyed,
+        looked,
+        until: None,
+        stays,
+    };
     if keyed.is_some_and(|keyed| keyed.name.is_of_line()) {
         // A line of a batch is sent once, whenever the gateway dies: nothing leaves before its hold.
         hold.durable().await?;

@@ -100,6 +100,7 @@ impl Shadow {
             fill: None,
             cached: None,
             shadow: None,
+            stays: false,
         };
         let call = Detached::new(worker, Arc::new(payer), own, operation, runtime.bounds);
         let stop = services.stop.clone();

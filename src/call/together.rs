@@ -51,6 +51,7 @@ pub(super) async fn serve(
                 keyed: None,
                 looked,
                 until: None,
+                stays: false,
             };
             let joined = tokio::time::timeout(LONGEST, first.joined()).await;
             return match joined.unwrap_or(Joined::TooLate) {
@@ -70,8 +71,17 @@ pub(super) async fn serve(
     if let Some(answer) = fill.kept() {
         let route = &*making.route;
         let looked = Some(Lookup::Hit);
-        let ask =
-            Ask { caller, inbound, operation, plan: &[], route, keyed: None, looked, until: None };
+        let ask = Ask {
+            caller,
+            inbound,
+            operation,
+            plan: &[],
+            route,
+            keyed: None,
+            looked,
+            until: None,
+            stays: false,
+        };
         return answers::give(services, &ask, None, Given::Kept(&answer)).await;
     }
     making.fill = Some(fill);
@@ -102,6 +112,35 @@ pub(super) async fn serve(
         drop(reply);
     });
     (&mut answer).await.unwrap_or(Err(CallError::Refused(Refused::Closing)))
+}
+
+/// Makes a call that goes on though its client leaves. A run that is stopped ends it all the same.
+pub(super) async fn staying(
+    worker: &Worker,
+    caller: &Arc<Caller>,
+    inbound: &Inbound,
+    operation: &Operation<'_>,
+    making: Making,
+) -> Result<Served, CallError> {
+    let bounds = making.runtime.bounds;
+    let call = Detached::new(worker, caller.clone(), inbound.clone(), operation, bounds);
+    let stop = caller.run.as_ref().map(|run| run.stop.clone());
+    let (served, answer) = oneshot::channel();
+    worker.services.drains.tasks.spawn(async move {
+        let stopped = async {
+            match &stop {
+                Some(stop) => stop.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut nobody = None;
+        tokio::select! {
+            biased;
+            () = stopped => {}
+            made = call.run(making, &mut nobody) => drop(served.send(made)),
+        }
+    });
+    answer.await.unwrap_or(Err(CallError::Refused(Refused::Closing)))
 }
 
 /// A call that does not end with its client.

@@ -254,3 +254,84 @@ async fn no_more_rides_in_one_request_than_the_model_takes_or_the_operator_wants
         gateway.audit().unwrap();
     }
 }
+
+#[tokio::test]
+async fn texts_to_complete_ride_together_and_each_has_its_own_words_and_its_part_of_both_counts() {
+    let upstream = Upstream::start().await;
+    let old = format!(
+        "[providers.old]\nkind = \"vllm\"\nbase_url = \"{}/v1\"\napi_key = \"env:UP_KEY\"\n\
+         models = [\"base\"]\n[prices.\"old/base\"]\ninput = \"1.00\"\noutput = \"2.00\"\n\
+         cache_read = \"0.10\"\n",
+        upstream.url
+    );
+    let tables =
+        format!("{PATIENT}\n{old}\n{RICH}\n[accounts.poor]\nlimits = [\"$0.000001 per day\"]\n");
+    let stage = Stage { gateway: Gateway::start(&configuration(&upstream, "", &tables)), upstream };
+    let client = stage.gateway.client("acme");
+    let complete = |item: usize, more: &str| {
+        let words = "w ".repeat(item % 5);
+        json!({"model": "base", "prompt": format!("go on item={item} {words}{more}"), "max_tokens": 5})
+    };
+    let ask = |client: &Client, body: Value| {
+        let client = client.clone();
+        tokio::spawn(async move { client.post("/v1/completions", &body).await })
+    };
+    let plug = ask(&client, complete(40, "@@before=4000@@"));
+    eventually("the provider is asked", Duration::from_secs(30), async || {
+        (stage.upstream.count() > 0).then_some(())
+    })
+    .await;
+    let poor = stage.gateway.client("poor").post("/v1/completions", &complete(1, "")).await;
+    assert_eq!(poor.json()["error"]["code"], "request_exceeds_limit", "{}", poor.text());
+    let gone = complete(33, "").to_string();
+    let gone = client.open("POST", "/v1/completions", gone.as_bytes()).await.unwrap();
+    held(&stage, 2).await;
+    drop(gone);
+    let more = |item| match item {
+        3 => "poison",
+        5 => "@@cached=3@@",
+        _ => "",
+    };
+    let riders: Vec<_> = (0..8).map(|item| ask(&client, complete(item, more(item)))).collect();
+    for (item, rider) in riders.into_iter().enumerate() {
+        let answer = rider.await.unwrap();
+        if item == 3 {
+            assert_eq!(answer.status, 400, "{}", answer.text());
+            continue;
+        }
+        let reply = answer.json();
+        let choices = reply["choices"].as_array().unwrap();
+        assert_eq!((choices.len(), choices[0]["index"].as_u64()), (1, Some(0)), "{reply}");
+        let words = (item % 7 + 1).min(5);
+        let text = choices[0]["text"].as_str().unwrap();
+        assert_eq!(text.split_whitespace().count(), words, "{reply}");
+        let own = [" the", " of", " and", " to", " in", " is", " for", " that"][item];
+        assert!(text.starts_with(own), "{item}: {text}");
+        let finish = if words == 5 { "length" } else { "stop" };
+        assert_eq!(choices[0]["finish_reason"], finish, "{item}");
+        let usage = &reply["usage"];
+        let count = |name: &str| usage[name].as_u64().unwrap();
+        assert_eq!(count("total_tokens"), count("prompt_tokens") + count("completion_tokens"));
+        let row = stage.row(&answer).await;
+        assert_eq!((row.input, row.output), (count("prompt_tokens"), count("completion_tokens")));
+    }
+    assert_eq!(plug.await.unwrap().status, 200);
+    stage.nothing_held().await;
+    let reported: Vec<_> =
+        stage.upstream.truths().iter().filter_map(|truth| truth.reported).collect();
+    assert!(reported.len() <= 7, "{} requests", reported.len());
+    let rows = entries(&stage.gateway);
+    let told = reported.iter().fold([0, 0, 0], |[read, written, cached], usage| {
+        [read + usage.prompt, written + usage.completion, cached + usage.cached]
+    });
+    let booked = rows.iter().fold([0, 0, 0], |[read, written, cached], row| {
+        [read + row.posted_input, written + row.posted_output, cached + row.cache_read]
+    });
+    assert_eq!(booked.map(|count| u64::try_from(count).unwrap()), told);
+    assert_eq!(told[2], 3);
+    // Whoever left has what was written for it on its row.
+    let good = rows.iter().filter(|row| row.outcome == "completed").count();
+    assert_eq!((good, rows.iter().filter(|row| row.outcome == "client_gone").count()), (9, 0));
+    assert!(rows.iter().filter(|row| row.outcome == "failed").all(|row| row.charged == 0));
+    stage.gateway.audit().unwrap();
+}

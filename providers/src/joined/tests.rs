@@ -48,7 +48,8 @@ fn shares(of: &[(usize, u64)]) -> Vec<Share> {
 
 #[test]
 fn each_part_has_its_own_results_numbered_from_nothing_and_its_share_of_the_usage() {
-    let parts = part(REPLY.as_bytes(), Lists::Embeddings, &shares(&[(1, 3), (2, 4)])).unwrap();
+    let parts =
+        part(REPLY.as_bytes(), Lists::Embeddings, &shares(&[(1, 3), (2, 4)]), |_| 0).unwrap();
     let parts: Vec<String> =
         parts.into_iter().map(|part| String::from_utf8(part).unwrap()).collect();
     assert_eq!(
@@ -70,11 +71,44 @@ fn a_reply_that_has_not_what_was_asked_for_is_nobodys() {
         (r#"{"error":{"message":"no"},"data":[{},{}]}"#, &[(1, 1), (1, 1)]),
     ];
     for (reply, of) in cases {
-        assert!(part(reply.as_bytes(), Lists::Embeddings, &shares(of)).is_err(), "{reply}");
+        assert!(part(reply.as_bytes(), Lists::Embeddings, &shares(of), |_| 0).is_err(), "{reply}");
     }
     let plain = r#"{"id":"x","results":[{"flagged":true},{"flagged":false}]}"#;
-    let parts = part(plain.as_bytes(), Lists::Moderations, &shares(&[(1, 1), (1, 1)])).unwrap();
+    let parts =
+        part(plain.as_bytes(), Lists::Moderations, &shares(&[(1, 1), (1, 1)]), |_| 0).unwrap();
     assert_eq!(parts[1], br#"{"id":"x","results":[{"flagged":false}]}"#);
+}
+
+#[test]
+fn of_texts_that_are_completed_each_has_its_own_and_what_was_written_is_split_by_the_texts() {
+    let open = |body: &str| Parcel::open(body.as_bytes(), Lists::Completions);
+    let one = open(r#"{"model":"m","prompt":"a","max_tokens":5}"#).unwrap();
+    let other = open(r#"{"model":"m","prompt":"b c","max_tokens":5}"#).unwrap();
+    let joined = String::from_utf8(join([&one, &other].into_iter())).unwrap();
+    assert_eq!(joined, r#"{"model":"m","prompt":["a","b c"],"max_tokens":5}"#);
+    assert_eq!(open(r#"{"model":"m","prompt":[1,2]}"#), None);
+    assert_eq!(open(r#"{"model":"m","messages":[]}"#), None);
+    let reply = r#"{"id":"x","choices":[{"text":"x y z","index":1,"finish_reason":"length"},
+        {"text":"w","index":0,"finish_reason":"stop"}],"usage":{"prompt_tokens":10,
+        "completion_tokens":7,"total_tokens":17,"prompt_tokens_details":{"cached_tokens":9},
+        "completion_tokens_details":null}}"#;
+    let words = |text: &str| text.split_whitespace().count() as u64;
+    let parts = part(reply.as_bytes(), Lists::Completions, &shares(&[(1, 1), (1, 2)]), words);
+    let parts: Vec<String> =
+        parts.unwrap().into_iter().map(|part| String::from_utf8(part).unwrap()).collect();
+    assert_eq!(
+        parts,
+        [
+            r#"{"id":"x","choices":[{"text":"w","index":0,"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"prompt_tokens_details":{"cached_tokens":3},"completion_tokens_details":{}}}"#,
+            r#"{"id":"x","choices":[{"text":"x y z","index":0,"finish_reason":"length"}],"usage":{"prompt_tokens":7,"completion_tokens":5,"total_tokens":12,"prompt_tokens_details":{"cached_tokens":6},"completion_tokens_details":{}}}"#,
+        ]
+    );
+    // A usage that is not of both sides is nobody's: each call is counted for itself.
+    let bare =
+        r#"{"choices":[{"text":"w","index":0},{"text":"v","index":1}],"usage":{"total_tokens":3}}"#;
+    let parts =
+        part(bare.as_bytes(), Lists::Completions, &shares(&[(1, 1), (1, 1)]), words).unwrap();
+    assert_eq!(parts[1], br#"{"choices":[{"text":"v","index":0}]}"#);
 }
 
 #[test]

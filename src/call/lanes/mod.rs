@@ -1,4 +1,4 @@
-//! Lanes: live calls that differ only in what they list (texts to embed, texts to judge) ride to their
+//! Lanes: live calls that differ only in what they list (texts to embed, to judge, to complete) ride to their
 //! provider in one request. A lane that is idle sends at once; while a call of it is in flight the next
 //! ones gather, until it is back, the lane is full, or the first of them has waited long enough.
 //!
@@ -16,10 +16,12 @@ use tollgate_providers::catalogue::batch_limits;
 use tollgate_providers::joined::{Lists, Parcel, Terms};
 use tollgate_providers::unified::Capability;
 use tollgate_providers::{Dialect, Encoded};
+use tollgate_tokenizer::Family;
 
 use super::services::Site;
 use super::{Operation, Worker};
 use crate::ledger::{Aboard, OpenHold};
+use crate::routing::Target;
 use crate::upstream::{Answer, SendError};
 
 /// What the configuration says of lanes.
@@ -99,6 +101,8 @@ struct Rider {
     encoded: Encoded,
     parcel: Parcel,
     tokens: u64,
+    /// How what is written for it is counted.
+    family: Family,
     done: oneshot::Sender<Sent>,
 }
 
@@ -109,8 +113,9 @@ pub(super) struct Ride<'a> {
     pub(super) site: &'a Arc<Site>,
     pub(super) credential: usize,
     pub(super) account: &'a str,
-    /// The provider's name of the model.
-    pub(super) model: &'a str,
+    pub(super) target: &'a Target,
+    /// Whether it goes on though its client leaves.
+    pub(super) stays: bool,
     pub(super) operation: &'a Operation<'a>,
     /// Its input, as it is counted for this target.
     pub(super) tokens: u64,
@@ -134,11 +139,12 @@ impl Sent {
 
 /// Sends a call, by itself or with others.
 pub(super) async fn send(worker: &Worker, ride: Ride<'_>) -> Sent {
-    let Ride { rules, hold, site, credential, account, model, operation, tokens, encoded } = ride;
+    let Ride { rules, hold, site, credential, account, target, stays, operation, tokens, encoded } =
+        ride;
     let lane = rules.and_then(|rules| {
-        let lists = lists(site, operation)?;
+        let lists = lists(site, operation, stays, &encoded.path)?;
         let parcel = Parcel::open(&encoded.body, lists)?;
-        let room = Room::of(rules, site.adapter.name(), model);
+        let room = Room::of(rules, site.adapter.name(), &target.model);
         let fits = parcel.items() <= room.items && tokens <= room.tokens;
         fits.then_some((rules, room, lists, parcel))
     });
@@ -163,7 +169,7 @@ pub(super) async fn send(worker: &Worker, ride: Ride<'_>) -> Sent {
     }
     let (done, answer) = oneshot::channel();
     let (aboard, site) = (hold.aboard(), site.clone());
-    let rider = Rider { aboard, site, encoded, parcel, tokens, done };
+    let rider = Rider { aboard, site, encoded, parcel, tokens, family: target.family, done };
     if let Some(go) = lanes.wait(&key, room, rider) {
         let conductor =
             trip::Conductor { worker: worker.clone(), max_wait: rules.max_wait, room, lists, key };
@@ -174,15 +180,28 @@ pub(super) async fn send(worker: &Worker, ride: Ride<'_>) -> Sent {
     })
 }
 
-/// What of a call is a list, if it can be joined with others'. Chats and completions are written, and a
-/// reply's tokens are nobody's before they are; a reranking is of one query.
-fn lists(site: &Site, operation: &Operation<'_>) -> Option<Lists> {
+/// Whether a call asks for a text to be completed that others may be completed beside: at once, and without
+/// a seed, which is for a request.
+pub(super) fn completes(operation: &Operation<'_>) -> bool {
+    let Operation::Chat(request) = operation else { return false };
+    request.source.dialect == Dialect::OpenAiCompletions
+        && !request.stream
+        && request.n == 1
+        && request.sampling.seed.is_none()
+}
+
+/// What of a call is a list, if it can be joined with others'. Chats are no list, and a reranking is of one
+/// query. What is written is on the bill whoever waits for it, so of those calls only that rides which goes on.
+fn lists(site: &Site, operation: &Operation<'_>, stays: bool, path: &str) -> Option<Lists> {
     match operation.needs() {
         Capability::Embeddings => (site.adapter.embeddings_dialect() == Dialect::OpenAiEmbeddings)
             .then_some(Lists::Embeddings),
         Capability::Moderations => Some(Lists::Moderations),
-        Capability::Chat
-        | Capability::Rerank
+        // A model that knows no text completions is asked in a chat.
+        Capability::Chat => {
+            (stays && completes(operation) && path == "/completions").then_some(Lists::Completions)
+        }
+        Capability::Rerank
         | Capability::Images
         | Capability::Speech
         | Capability::Transcriptions

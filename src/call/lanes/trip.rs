@@ -129,7 +129,9 @@ impl Trip {
         };
         let share = |rider: &Rider| Share { items: rider.parcel.items(), tokens: rider.tokens };
         let shares: Vec<Share> = riders.iter().map(share).collect();
-        match joined::part(&body, self.lists, &shares) {
+        let family = riders.first().map(|rider| rider.family);
+        let count = |text: &str| family.map_or(0, |family| family.count(text));
+        match joined::part(&body, self.lists, &shares, count) {
             Ok(parts) => parts.into_iter().map(|part| Ok(part.into())).collect(),
             Err(error) => {
                 let message = format!("of a joined request: {error}");

@@ -232,6 +232,7 @@ fn answer(
     let path = request.path.split('?').next().unwrap_or_default();
     let reply = match (request.method.as_str(), path) {
         ("POST", "/v1/chat/completions") => openai::chat(body, script, id),
+        ("POST", "/v1/completions") => openai::completions(body, script),
         ("POST", "/v1/embeddings") => openai::embeddings(body, script),
         ("POST", "/v1/messages") => anthropic::messages(body, script, id),
         ("POST", "/v1/responses") => responses::responses(body, script, id),

@@ -323,6 +323,36 @@ fn data(payload: &Value, tokens: u64, usage: Option<Usage>) -> Step {
     Step::Send(format!("data: {payload}\n\n").into_bytes(), tokens, usage)
 }
 
+/// Text completions, last first; a prompt says by `item=N` how many words come of it.
+pub(super) fn completions(body: &Value, script: &Script) -> Reply {
+    let prompts: Vec<&str> = match &body["prompt"] {
+        Value::Array(prompts) => prompts.iter().filter_map(Value::as_str).collect(),
+        prompt => prompt.as_str().into_iter().collect(),
+    };
+    if prompts.iter().any(|prompt| prompt.contains("poison")) {
+        return refuse(400, script);
+    }
+    let most = body["max_tokens"].as_u64().unwrap_or(16) as usize;
+    let (mut choices, mut usage) =
+        (Vec::new(), Usage { cached: script.cached, ..Usage::default() });
+    for (index, prompt) in prompts.iter().enumerate().rev() {
+        let said = prompt.split("item=").nth(1).and_then(|rest| rest.split_whitespace().next());
+        let item: usize = said.and_then(|said| said.parse().ok()).unwrap_or(index);
+        let words = (item % 7 + 1).min(most);
+        let finish = if words == most { "length" } else { "stop" };
+        let text = WORDS.iter().cycle().skip(item).take(words).copied().collect::<String>();
+        choices
+            .push(json!({"text": text, "index": index, "logprobs": null, "finish_reason": finish}));
+        usage.prompt += prompt.split_whitespace().count() as u64;
+        usage.completion += words as u64;
+    }
+    let reply = json!({"id": "cmpl-1", "object": "text_completion", "created": CREATED,
+        "model": body["model"], "choices": choices, "usage": usage.block()});
+    let mut whole = Reply::whole(200, "");
+    whole.steps = vec![Step::Send(reply.to_string().into_bytes(), usage.completion, Some(usage))];
+    whole
+}
+
 pub(super) fn embeddings(body: &Value, script: &Script) -> Reply {
     let input = &body["input"];
     let many = input.as_array().is_some_and(|items| !items.iter().all(Value::is_number));
