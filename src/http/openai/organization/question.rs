@@ -302,8 +302,9 @@ mod tests {
         let expected =
             [(GroupBy::Model, models), (GroupBy::Account(None), vec!["acme".to_owned()])];
         assert_eq!((asked.only.as_slice(), asked.of_nothing), (expected.as_slice(), false));
-        for nothing in ["start_time=0&user_ids=u", "start_time=0&batch=true"] {
-            assert!(question(nothing).ok().unwrap().of_nothing, "{nothing}");
-        }
+        assert!(question("start_time=0&user_ids=u").ok().unwrap().of_nothing);
+        let batch = question("start_time=0&batch=true").ok().unwrap();
+        assert_eq!((batch.batch, batch.of_nothing), (Some(true), false));
+        assert_eq!(batch.groups(), [GroupBy::ServiceTier]);
     }
 }
