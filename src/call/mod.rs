@@ -256,7 +256,7 @@ async fn make(
     let now = planning::micros(clock::now());
     let trail = services.prefixes.trail(&route, caller, operation);
     let (waiting, keyed, route) = (&services.queues.waiting, keyed.as_ref(), &*route);
-    let plan = || {
+    let plan_of = || {
         let planner = planning::Planner {
             runtime: &runtime,
             sizes,
@@ -275,21 +275,15 @@ async fn make(
     // One that wants its answer made anew could not be answered from what is kept.
     let wanted = inbound.cache_use() == CacheUse::Allowed && cached == Some(Cached::Miss);
     let looked = wanted.then_some(Lookup::Miss);
+    let plan = &[];
+    let of_none =
+        admit::Ask { caller, inbound, operation, plan, route, keyed, looked, until: None, stays };
     let (plan, turn, admitted) = loop {
-        let (planned, turn) = waiting.plan(caller, inbound, (operation, &required), plan).await?;
+        let (planned, turn) =
+            waiting.plan(caller, inbound, (operation, &required), plan_of).await?;
         let candidates = planned.candidates;
         let likely = sizes.likely(caller, &candidates, operation.choices());
-        let ask = admit::Ask {
-            caller,
-            inbound,
-            operation,
-            plan: &candidates,
-            route,
-            keyed,
-            looked,
-            until: None,
-            stays,
-        };
+        let ask = admit::Ask { plan: &candidates, ..of_none };
         match services.queues.admit(|| admit::admit(ledger, &ask, cap, likely)).await {
             Ok(admitted) => break (candidates, turn, admitted),
             Err(refused) => {
@@ -302,17 +296,7 @@ async fn make(
         }
     };
     let admit::Admitted { hold, cap, step } = admitted;
-    let ask = admit::Ask {
-        caller,
-        inbound,
-        operation,
-        plan: &plan,
-        route,
-        keyed,
-        looked,
-        until: None,
-        stays,
-    };
+    let ask = admit::Ask { plan: &plan, ..of_none };
     if keyed.is_some_and(|keyed| keyed.name.is_of_line()) {
         // A line of a batch is sent once, whenever the gateway dies: nothing leaves before its hold.
         hold.durable().await?;
